@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds, tests, measures and installs setmov. `make help` lists the targets.
+
+BUILD    ?= build
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+# collectd looks for plugins in one directory only, whatever our PREFIX is.
+COLLECTD_PLUGIN_DIR ?= /usr/lib/collectd
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
+CFLAGS   ?= -O2 -g
+WERROR   ?=
+JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
+VERSION  := 0.1.0
+
+# The scripts that the tests start find what was built through this.
+export SETMOV_BUILD := $(abspath $(BUILD))
+
+WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
+            -Wold-style-definition -Wwrite-strings -Wformat=2 -Wvla -Wundef -Wno-format-nonliteral
+CPPFLAGS_ALL = -Iinclude -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DSETMOV_VERSION='"$(VERSION)"' $(CPPFLAGS)
+CFLAGS_ALL   = -std=gnu11 $(WARNINGS) $(if $(WERROR),-Werror) -fPIC -fvisibility=hidden \
+               -ffunction-sections -fdata-sections $(CFLAGS)
+LDFLAGS_ALL  = -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
+
+# `make deps help` must work before pkg-config is there.
+pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
+LIBVIRT_CFLAGS  = $(call pkg,--cflags,libvirt)
+XML_CFLAGS      = $(call pkg,--cflags,libxml-2.0)
+JSON_CFLAGS     = $(call pkg,--cflags,json-c)
+RRD_CFLAGS      = $(call pkg,--cflags,librrd)
+# collectd's headers shadow names and have unprototyped functions; they are not ours to mend.
+COLLECTD_CFLAGS = -DHAVE_CONFIG_H -isystem /usr/include/collectd/core/daemon -isystem /usr/include/collectd
+VM_LIBS         = $(call pkg,--libs,libvirt libxml-2.0)
+CLI_LIBS        = $(VM_LIBS) $(call pkg,--libs,json-c librrd) -lm -lpthread
+PLUGIN_LIBS     = $(VM_LIBS) -lm -lpthread
+
+# ---- packages (Debian 12) ----------------------------------------------------
+
+DEPS_BUILD := gcc make libc6-dev pkg-config libvirt-dev libxml2-dev libjson-c-dev librrd-dev collectd-dev
+DEPS_RUN   := collectd-core rrdtool rrdcached fonts-dejavu-core libvirt-clients procps
+DEPS_TEST  := python3 libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev cppcheck \
+              libvirt-daemon-system qemu-system-x86 qemu-utils iproute2 kmod util-linux tini \
+              sysstat mandoc shellcheck git
+DEPS       := $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_TEST)
+
+# ---- what is built -----------------------------------------------------------
+
+# Stages in the order of docs/architecture.md; the library is all of them but cli.
+LIB_STAGES := base host vm usage history
+LIB_SRC    := $(foreach s,$(LIB_STAGES),$(sort $(wildcard src/$(s)/*.c)))
+CLI_SRC    := $(sort $(wildcard src/cli/*.c))
+PLUGIN_SRC := $(sort $(wildcard plugins/*.c))
+UNIT_SRC   := $(sort $(wildcard tests/unit/test_*.c))
+FUZZ_SRC   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+BENCH_SRC  := $(sort $(wildcard tests/bench/bench_*.c))
+# C helpers that scripts of the tests start (a stub of a daemon, a load generator).
+HELPER_SRC := $(sort $(wildcard tests/helpers/*.c))
+ALL_C      := $(sort $(wildcard include/setmov/*.h src/*/*.[ch] plugins/*.[ch] hooks/*.[ch] tests/*/*.[ch]))
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIB        := $(BUILD)/libsetmov.a
+PLUGIN     := $(BUILD)/plugins/setmov.so
+PROGRAM    := $(BUILD)/setmov
+UNIT_BIN   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRC))
+FUZZ_BIN   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+BENCH_BIN  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
+HELPER_BIN := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(HELPER_SRC))
+
+.PHONY: all test-programs
+all: $(PROGRAM) $(PLUGIN) ## Build the program and the collectd plugin into build/ (the default).
+test-programs: $(UNIT_BIN) $(FUZZ_BIN) $(HELPER_BIN)
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+
+$(BUILD)/obj/src/vm/%.o:      CPPFLAGS_ALL += $(LIBVIRT_CFLAGS) $(XML_CFLAGS)
+$(BUILD)/obj/src/history/%.o: CPPFLAGS_ALL += $(RRD_CFLAGS)
+$(BUILD)/obj/src/cli/%.o:     CPPFLAGS_ALL += $(JSON_CFLAGS)
+$(BUILD)/obj/plugins/%.o:     CPPFLAGS_ALL += $(COLLECTD_CFLAGS)
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(LIB): $(call obj,$(LIB_SRC))
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(PROGRAM): $(call obj,$(CLI_SRC)) $(LIB)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(CLI_LIBS)
+
+$(PLUGIN): $(call obj,$(PLUGIN_SRC)) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -o $@ $^ $(PLUGIN_LIBS)
+
+# Tests that include a header of src/cli or plugins get those parts too; the linker takes what they use.
+PARTS := $(BUILD)/libcli.a $(BUILD)/libplugin.a
+$(BUILD)/libcli.a: $(call obj,$(filter-out src/cli/main.c,$(CLI_SRC)))
+$(BUILD)/libplugin.a: $(call obj,$(filter-out plugins/setmov.c,$(PLUGIN_SRC)))
+$(PARTS):
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+with_header_of = $(if $(UNIT_SRC)$(BENCH_SRC),$(shell grep -lE '^\#include "(\.\./)*$(1)/' $(UNIT_SRC) $(BENCH_SRC)))
+test_program = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(1)))
+$(call test_program,$(call with_header_of,(src/)?cli)): $(BUILD)/libcli.a
+$(call test_program,$(call with_header_of,plugins)): $(BUILD)/libplugin.a
+$(call obj,$(call with_header_of,plugins)): CPPFLAGS_ALL += $(COLLECTD_CFLAGS)
+LINK_TEST = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter $(PARTS),$^) $(LIB) $(CLI_LIBS)
+
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(LINK_TEST) -lcmocka
+
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(LINK_TEST)
+
+$(BUILD)/tests/helpers/%: $(BUILD)/obj/tests/helpers/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(CLI_LIBS)
+
+# One program a fuzz target that replays the files it is given; `make fuzz` links libFuzzer instead.
+FUZZ_DRIVER ?= $(BUILD)/obj/tests/fuzz/replay.o
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(FUZZ_DRIVER) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(FUZZ_LDFLAGS) $(CLI_LIBS)
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- the two commands --------------------------------------------------------
+
+.PHONY: demo check deps
+demo: deps ## Packages, build, then the main job on this host: metrics into RRD files, graphs, a summary.
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all
+	@tests/demo.sh
+
+check: deps ## Packages, build, then every test.
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all test-programs
+	@tests/run -j $(JOBS)
+
+deps: ## Install the Debian packages that are missing (needs root only when some are).
+	@tests/lib/packages.sh $(DEPS)
+
+# ---- tests by themselves -----------------------------------------------------
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+.PHONY: asan tidy format format-check fuzz bench
+asan: ## Unit tests, fuzz replay and command line tests under the address and undefined behaviour sanitizers.
+	@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=$(BUILD)/asan CFLAGS="-O1 -g $(SANITIZE)" all test-programs
+	@SETMOV_BUILD=$(abspath $(BUILD))/asan SETMOV_SANITIZED=1 tests/run -j $(JOBS) unit fuzz cli
+
+# clang-tidy reads each file alone, so a stamp for each file makes the second run short.
+TIDY_SRC   := $(filter %.c,$(ALL_C))
+TIDY_STAMP := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(TIDY_SRC))
+TIDY_FLAGS  = $(CPPFLAGS_ALL) -std=gnu11 $(LIBVIRT_CFLAGS) $(XML_CFLAGS) $(JSON_CFLAGS) $(RRD_CFLAGS)
+$(BUILD)/tidy/plugins/%.ok: TIDY_FLAGS += $(COLLECTD_CFLAGS)
+$(BUILD)/tidy/%.ok: %.c .clang-tidy tests/.clang-tidy $(filter %.h,$(ALL_C))
+	@mkdir -p $(@D)
+	clang-tidy --quiet $< -- $(TIDY_FLAGS) 2>$(BUILD)/tidy/$*.err || { cat $(BUILD)/tidy/$*.err >&2; exit 1; }
+	@touch $@
+
+CPPCHECK_FLAGS := --quiet --error-exitcode=1 --inline-suppr --std=c11 --language=c \
+                  --enable=warning,performance,portability \
+                  --suppress=missingIncludeSystem --suppress=unknownMacro \
+                  --suppress=memleakOnRealloc:src/base/array.c
+.PHONY: clang-tidy cppcheck
+clang-tidy: $(TIDY_STAMP)
+cppcheck:
+	cppcheck $(CPPCHECK_FLAGS) -j $(JOBS) -Iinclude -Isrc -D_GNU_SOURCE -DSETMOV_VERSION='""' $(filter %.c,$(wildcard src/*/*.c plugins/*.c hooks/*.c))
+tidy: ## clang-tidy and cppcheck over all C files.
+	@$(MAKE) --no-print-directory -s -k -j$(JOBS) clang-tidy
+	@$(MAKE) --no-print-directory -s cppcheck
+
+format-check: ## Say which C files are not formatted as .clang-format wants.
+	clang-format --dry-run -Werror $(ALL_C)
+
+format: ## Format all C files.
+	clang-format -i $(ALL_C)
+
+FUZZ_SECONDS ?= 60
+fuzz: ## Fuzz every parser for FUZZ_SECONDS (60) each, from its corpus in tests/fuzz/corpus.
+	@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=$(BUILD)/libfuzzer CC=clang FUZZ_DRIVER= \
+	    CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
+	    FUZZ_LDFLAGS=-fsanitize=fuzzer fuzz-programs
+	@tests/fuzz/run.sh $(abspath $(BUILD))/libfuzzer $(FUZZ_SECONDS)
+.PHONY: fuzz-programs
+fuzz-programs: $(FUZZ_BIN)
+
+bench: deps ## Measure: the cost beside collectd's own virt plugin, and without libvirt.
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all test-programs bench-programs
+	@tests/bench/run.sh
+.PHONY: bench-programs
+bench-programs: $(BENCH_BIN)
+
+# ---- a clean Debian 12 -------------------------------------------------------
+
+.PHONY: chroot-demo chroot-check
+chroot-demo: ## `make demo` in a fresh Debian 12 in a temporary directory (root, mmdebstrap).
+	@tests/chroot.sh demo
+chroot-check: ## `make check` in a fresh Debian 12 in a temporary directory (root, mmdebstrap).
+	@tests/chroot.sh check
+
+# ---- installing --------------------------------------------------------------
+
+BINDIR := $(DESTDIR)$(PREFIX)/bin
+LIBDIR := $(DESTDIR)$(COLLECTD_PLUGIN_DIR)
+SHARE  := $(DESTDIR)$(PREFIX)/share
+MAN1   := $(sort $(wildcard docs/*.1))
+MAN5   := $(sort $(wildcard docs/*.5))
+DOCS   := README.md LICENSE $(sort $(wildcard docs/*.md))
+ETC    := $(sort $(wildcard etc/*.conf))
+
+.PHONY: install uninstall
+install: all ## Install under PREFIX (/usr/local); the plugin goes where collectd looks. Respects DESTDIR.
+	install -d $(BINDIR) $(LIBDIR) $(SHARE)/setmov $(SHARE)/doc/setmov/examples $(SHARE)/man/man1 $(SHARE)/man/man5
+	install -m 755 $(PROGRAM) $(BINDIR)/setmov
+	install -m 644 $(PLUGIN) $(LIBDIR)/setmov.so
+	install -m 644 etc/setmov.types.db $(SHARE)/setmov/setmov.types.db
+	install -m 644 $(DOCS) $(SHARE)/doc/setmov/
+	$(if $(ETC),install -m 644 $(ETC) $(SHARE)/doc/setmov/examples/)
+	$(if $(MAN1),install -m 644 $(MAN1) $(SHARE)/man/man1/)
+	$(if $(MAN5),install -m 644 $(MAN5) $(SHARE)/man/man5/)
+
+uninstall: ## Remove what install put there.
+	rm -f $(BINDIR)/setmov $(LIBDIR)/setmov.so
+	rm -f $(addprefix $(SHARE)/man/man1/,$(notdir $(MAN1))) $(addprefix $(SHARE)/man/man5/,$(notdir $(MAN5)))
+	rm -rf $(SHARE)/setmov $(SHARE)/doc/setmov
+
+# ---- the rest ----------------------------------------------------------------
+
+.PHONY: clean help
+clean: ## Remove all that was built.
+	rm -rf $(BUILD)
+
+help: ## List the targets.
+	@echo "make TARGET, where TARGET is one of"
+	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/\1|\2/p' Makefile | \
+	    while IFS='|' read -r name text; do printf '  %-13s %s\n' "$$name" "$$text"; done
+	@echo "Variables: BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) COLLECTD_PLUGIN_DIR=$(COLLECTD_PLUGIN_DIR) CC=$(CC)"
+
+# For scripts: the value of a variable.
+print-%:
+	@echo "$($*)"

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The readings behind `setmov stat`: two samples of host and VMs, and their usage. */
+#include "command.h"
+#include "stat.h"
+
+#include <errno.h>
+#include <time.h>
+
+/* Deadlines that a connection may take to be made before samples go on without it. */
+#define FIRST_TRIES 20
+
+int stat_sampler_init(struct stat_sampler *sampler, const struct stat_options *options,
+                      struct error *err)
+{
+    *sampler = (struct stat_sampler){.options = options};
+    int result = host_reader_new(options->proc_root, options->sys_root, &sampler->reader, err);
+    if (result < 0 || !options->vms)
+        return result;
+
+    struct vm_source_options source_options = {
+        .uri = options->uri,
+        .proc_root = options->proc_root,
+        .sys_root = options->sys_root,
+        .kernel_path = options->kernel_path,
+        .deadline_s = options->deadline_s,
+    };
+    return vm_source_new(&source_options, &sampler->source, err);
+}
+
+void stat_sampler_release(struct stat_sampler *sampler)
+{
+    if (sampler->source)
+        vm_source_free(sampler->source, sampler->options->deadline_s);
+    host_reader_free(sampler->reader);
+    for (unsigned i = 0; i < ARRAY_LENGTH(sampler->hosts); i++) {
+        host_sample_release(&sampler->hosts[i]);
+        vm_set_release(&sampler->sets[i]);
+    }
+    host_usage_release(&sampler->host_usage);
+    for (size_t i = 0; i < sampler->vm_usage_count; i++)
+        vm_usage_release(&sampler->vm_usages[i]);
+    free(sampler->vm_usages);
+    *sampler = (struct stat_sampler){0};
+}
+
+/* ---- VMs ------------------------------------------------------------------------------ */
+
+static const struct vm_event *find_event(const struct vm_set *set, enum vm_event_kind kind)
+{
+    for (size_t i = 0; i < set->event_count; i++)
+        if (set->events[i].kind == kind)
+            return &set->events[i];
+    return NULL;
+}
+
+/*
+ * libvirt must be there at the start when the user named a connection; else,
+ * and when it goes or comes back later, a note is enough.
+ */
+static int report_connection(const struct stat_sampler *sampler, const struct vm_set *set,
+                             bool first, struct error *err)
+{
+    const struct vm_event *lost = find_event(set, VM_EVENT_SOURCE_LOST);
+    const struct vm_event *returned = find_event(set, VM_EVENT_SOURCE_RETURNED);
+
+    if (lost && first && sampler->options->uri)
+        return error_set(err, -ENOTCONN, "%s", lost->text);
+    if (lost)
+        command_error("stat", "%s%s", first ? "showing the host only: " : "", lost->text);
+    if (returned)
+        command_error("stat", "%s", returned->text);
+    return 0;
+}
+
+/* One cycle of the VMs; the first waits for the connection, or for the news that there is none. */
+static int take_vms(struct stat_sampler *sampler, const struct host_interfaces *interfaces,
+                    struct vm_set *set, bool first, struct error *err)
+{
+    unsigned tries = first ? FIRST_TRIES : 1;
+    do {
+        if (vm_source_sample(sampler->source, interfaces, set) < 0)
+            return error_set(err, -ENOMEM, "out of memory");
+    } while (--tries > 0 && !set->connected && !find_event(set, VM_EVENT_SOURCE_LOST));
+    return report_connection(sampler, set, first, err);
+}
+
+static int grow_vm_usages(struct stat_sampler *sampler, size_t needed)
+{
+    if (array_reserve(&sampler->vm_usages, &sampler->vm_usage_capacity, needed,
+                      sizeof(*sampler->vm_usages)) < 0)
+        return -ENOMEM;
+    while (sampler->vm_usage_count < needed)
+        sampler->vm_usages[sampler->vm_usage_count++] = (struct vm_usage){0};
+    return 0;
+}
+
+static int compute_vms(struct stat_sampler *sampler)
+{
+    const struct vm_set *before = &sampler->sets[!sampler->current];
+    const struct vm_set *after = &sampler->sets[sampler->current];
+    size_t hint = 0;
+
+    if (grow_vm_usages(sampler, after->count) < 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < after->count; i++) {
+        const struct vm_sample *vm = &after->vms[i];
+        if (usage_vm(vm_set_find(before, vm->uuid, &hint), vm, after->host_cpus,
+                     sampler->options->overhead_bits, &sampler->vm_usages[i]) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* What the last reading lacked is taken from the one before it: see usage_vm_keep(). */
+static void keep_missed(struct stat_sampler *sampler)
+{
+    struct vm_set *before = &sampler->sets[!sampler->current];
+    struct vm_set *after = &sampler->sets[sampler->current];
+    size_t hint = 0;
+    for (size_t i = 0; i < after->count; i++) {
+        const struct vm_sample *found = vm_set_find(before, after->vms[i].uuid, &hint);
+        if (found)
+            usage_vm_keep(&before->vms[found - before->vms], &after->vms[i]);
+    }
+}
+
+/* ---- one reading ------------------------------------------------------------------------ */
+
+int stat_sampler_take(struct stat_sampler *sampler, struct error *err)
+{
+    bool first = sampler->unix_time == 0;
+    keep_missed(sampler);
+    sampler->current = !sampler->current;
+    struct host_sample *host = &sampler->hosts[sampler->current];
+    struct vm_set *set = &sampler->sets[sampler->current];
+    struct timespec now;
+
+    int result = host_reader_read(sampler->reader, host, err);
+    if (result < 0)
+        return result;
+    if (err->text[0] != '\0' && !sampler->complained) {
+        command_error("stat", "%s", err->text);
+        sampler->complained = true;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    sampler->unix_time = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+
+    if (sampler->source) {
+        result = take_vms(sampler, &host->interfaces, set, first, err);
+        if (result < 0)
+            return result;
+    }
+    if (usage_host(first ? NULL : &sampler->hosts[!sampler->current], host,
+                   sampler->options->overhead_bits, &sampler->host_usage) < 0 ||
+        compute_vms(sampler) < 0)
+        return error_set(err, -ENOMEM, "out of memory");
+    return 0;
+}
+
+struct stat_report stat_sampler_report(const struct stat_sampler *sampler)
+{
+    return (struct stat_report){
+        .unix_time = sampler->unix_time,
+        .host = &sampler->hosts[sampler->current],
+        .host_usage = &sampler->host_usage,
+        .set = sampler->source ? &sampler->sets[sampler->current] : NULL,
+        .vm_usages = sampler->vm_usages,
+    };
+}
+
+struct vm_counts stat_count_vms(const struct vm_set *set)
+{
+    struct vm_counts counts = {0};
+    for (size_t i = 0; set && i < set->count; i++) {
+        const struct vm_sample *vm = &set->vms[i];
+        counts.all++;
+        counts.active += vm->active;
+        counts.running += vm->state == VM_STATE_RUNNING || vm->state == VM_STATE_BLOCKED;
+        counts.silent += vm->active && !vm->answering;
+    }
+    return counts;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Usage of the host: the formulas over two whole host samples (1, 3, 4, 5 to 7). */
+#include "match.h"
+#include "rate.h"
+
+#include <errno.h>
+#include <math.h>
+
+/* ---- CPUs ------------------------------------------------------------------------ */
+
+/* CPUs are listed in ascending order, so one pass over both lists matches them. */
+static int fill_cpus(const struct host_cpu *before, const struct host_cpu *after,
+                     struct host_usage *usage)
+{
+    static const struct cpu_times unknown = {0};
+    size_t cursor = 0;
+
+    if (array_reserve(&usage->cpus, &usage->cpu_capacity, after->cpu_count, sizeof(*usage->cpus)) <
+        0)
+        return -ENOMEM;
+    for (size_t i = 0; i < after->cpu_count; i++) {
+        const struct host_cpu_one *cpu = &after->cpus[i];
+        const struct cpu_times *times_before = &unknown;
+        while (before && cursor < before->cpu_count && before->cpus[cursor].number < cpu->number)
+            cursor++;
+        if (before && cursor < before->cpu_count && before->cpus[cursor].number == cpu->number)
+            times_before = &before->cpus[cursor].times;
+        usage->cpus[i] = (struct cpu_one_usage){cpu->number, usage_cpu(times_before, &cpu->times)};
+    }
+    usage->cpu_count = after->cpu_count;
+    return 0;
+}
+
+/* ---- disks ------------------------------------------------------------------------ */
+
+static struct disk_usage disk_unknown(const struct host_disk *disk)
+{
+    return (struct disk_usage){disk->name, disk->kind, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+}
+
+static struct disk_usage disk_between(const struct host_disk *disk_before,
+                                      const struct host_disk *disk, double elapsed_s)
+{
+    const struct disk_counters *before = &disk_before->counters;
+    const struct disk_counters *after = &disk->counters;
+    double read_s = counter_difference(before->read_ms, after->read_ms) / 1000.0;
+    double write_s = counter_difference(before->write_ms, after->write_ms) / 1000.0;
+    double io_s = counter_difference(before->io_ms, after->io_ms) / 1000.0;
+    double reads = counter_difference(before->read_ops, after->read_ops);
+    double writes = counter_difference(before->write_ops, after->write_ops);
+    double busy_percent = percentage(io_s, elapsed_s);
+    bool known = !isnan(elapsed_s);
+
+    return (struct disk_usage){
+        .name = disk->name,
+        .kind = disk->kind,
+        .read_bytes_per_s =
+            SECTOR_BYTES * usage_rate(before->read_sectors, after->read_sectors, elapsed_s),
+        .write_bytes_per_s =
+            SECTOR_BYTES * usage_rate(before->write_sectors, after->write_sectors, elapsed_s),
+        .read_ops_per_s = usage_rate(before->read_ops, after->read_ops, elapsed_s),
+        .write_ops_per_s = usage_rate(before->write_ops, after->write_ops, elapsed_s),
+        .read_latency_s = known ? mean_latency(reads, read_s) : NAN,
+        .write_latency_s = known ? mean_latency(writes, write_s) : NAN,
+        /* The kernel counts in ticks, so an interval can seem to hold a tick too many. */
+        .busy_percent = busy_percent > 100.0 ? 100.0 : busy_percent,
+    };
+}
+
+/*
+ * The total of the whole disks. Those that are new, or whose counters began
+ * anew, are left out for this interval; when no disk that is there is known,
+ * neither is the total.
+ */
+struct disk_total {
+    double read, write;
+    size_t disks, known_read, known_write;
+};
+
+static void add_to_total(struct disk_total *total, const struct disk_usage *disk)
+{
+    if (disk->kind != DISK_WHOLE)
+        return;
+    total->disks++;
+    if (!isnan(disk->read_bytes_per_s)) {
+        total->read += disk->read_bytes_per_s;
+        total->known_read++;
+    }
+    if (!isnan(disk->write_bytes_per_s)) {
+        total->write += disk->write_bytes_per_s;
+        total->known_write++;
+    }
+}
+
+/* The same disk a sample earlier; a name that now means another device is a new disk. */
+static int find_disk(struct name_matcher *matcher, const struct host_disks *before,
+                     const struct host_disk *disk, const struct host_disk **ret_before)
+{
+    size_t index = SIZE_MAX;
+    if (name_matcher_find(matcher, disk->name, &index) < 0)
+        return -ENOMEM;
+    *ret_before = NULL;
+    if (index != SIZE_MAX && before->disks[index].major == disk->major &&
+        before->disks[index].minor == disk->minor)
+        *ret_before = &before->disks[index];
+    return 0;
+}
+
+static int fill_disks(const struct host_disks *before, const struct host_disks *after,
+                      struct host_usage *usage)
+{
+    double elapsed_s = before ? elapsed_between(before->time_s, after->time_s) : NAN;
+    CLEANUP(name_matcher_release)
+    struct name_matcher matcher = NAME_MATCHER(before->disks, before ? before->count : 0);
+    struct disk_total total = {0};
+
+    if (array_reserve(&usage->disks, &usage->disk_capacity, after->count, sizeof(*usage->disks)) <
+        0)
+        return -ENOMEM;
+    for (size_t i = 0; i < after->count; i++) {
+        const struct host_disk *disk = &after->disks[i];
+        const struct host_disk *disk_before = NULL;
+        if (before && find_disk(&matcher, before, disk, &disk_before) < 0)
+            return -ENOMEM;
+        usage->disks[i] =
+            disk_before ? disk_between(disk_before, disk, elapsed_s) : disk_unknown(disk);
+        add_to_total(&total, &usage->disks[i]);
+    }
+    usage->disk_count = after->count;
+
+    bool none = total.disks == 0 && !isnan(elapsed_s); /* a host without disks moves 0 bytes */
+    usage->disk_read_bytes_per_s = total.known_read > 0 || none ? total.read : NAN;
+    usage->disk_write_bytes_per_s = total.known_write > 0 || none ? total.write : NAN;
+    return 0;
+}
+
+/* ---- interfaces ---------------------------------------------------------------------- */
+
+static struct interface_usage interface_between(const struct host_interface *before,
+                                                const struct host_interface *after,
+                                                double elapsed_s, double overhead_bits)
+{
+    const struct net_counters *b = &before->counters;
+    const struct net_counters *a = &after->counters;
+    return (struct interface_usage){
+        .name = after->name,
+        .mac = after->mac,
+        .rx = usage_packets(b->rx_packets, a->rx_packets, b->rx_bytes, a->rx_bytes, elapsed_s,
+                            overhead_bits),
+        .tx = usage_packets(b->tx_packets, a->tx_packets, b->tx_bytes, a->tx_bytes, elapsed_s,
+                            overhead_bits),
+        .rx_errors_per_s = usage_rate(b->rx_errors, a->rx_errors, elapsed_s),
+        .tx_errors_per_s = usage_rate(b->tx_errors, a->tx_errors, elapsed_s),
+        .rx_dropped_per_s = usage_rate(b->rx_dropped, a->rx_dropped, elapsed_s),
+        .tx_dropped_per_s = usage_rate(b->tx_dropped, a->tx_dropped, elapsed_s),
+    };
+}
+
+static int fill_interfaces(const struct host_interfaces *before,
+                           const struct host_interfaces *after, double overhead_bits,
+                           struct host_usage *usage)
+{
+    double elapsed_s = before ? elapsed_between(before->time_s, after->time_s) : NAN;
+    CLEANUP(name_matcher_release)
+    struct name_matcher matcher = NAME_MATCHER(before->interfaces, before ? before->count : 0);
+
+    if (array_reserve(&usage->interfaces, &usage->interface_capacity, after->count,
+                      sizeof(*usage->interfaces)) < 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < after->count; i++) {
+        const struct host_interface *interface = &after->interfaces[i];
+        size_t index = SIZE_MAX;
+        if (name_matcher_find(&matcher, interface->name, &index) < 0)
+            return -ENOMEM;
+        /* Against itself over an unknown time: everything about a new device is unknown. */
+        usage->interfaces[i] =
+            index != SIZE_MAX
+                ? interface_between(&before->interfaces[index], interface, elapsed_s, overhead_bits)
+                : interface_between(interface, interface, NAN, overhead_bits);
+    }
+    usage->interface_count = after->count;
+    return 0;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------- */
+
+int usage_host(const struct host_sample *before, const struct host_sample *after,
+               double overhead_bits, struct host_usage *usage)
+{
+    static const struct cpu_times unknown = {0};
+
+    /* A group that could not be read, now or then, has no counters. */
+    const struct host_cpu *cpu_before = before && before->cpu.all.fields > 0 ? &before->cpu : NULL;
+    const struct host_disks *disks_before = before ? &before->disks : NULL;
+    const struct host_interfaces *interfaces_before = before ? &before->interfaces : NULL;
+
+    usage->elapsed_s = cpu_before ? elapsed_between(cpu_before->time_s, after->cpu.time_s) : NAN;
+    usage->cpu = usage_cpu(cpu_before ? &cpu_before->all : &unknown, &after->cpu.all);
+    usage->memory_percent =
+        isnan(after->memory.time_s) ? NAN : usage_memory(after->memory.total, after->memory.free);
+    if (fill_cpus(cpu_before, &after->cpu, usage) < 0 ||
+        fill_disks(disks_before, &after->disks, usage) < 0 ||
+        fill_interfaces(interfaces_before, &after->interfaces, overhead_bits, usage) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+void host_usage_release(struct host_usage *usage)
+{
+    if (!usage)
+        return;
+    free(usage->cpus);
+    free(usage->disks);
+    free(usage->interfaces);
+    *usage = (struct host_usage){0};
+}

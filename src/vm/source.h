@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The inside of a vm_source: what its files share. One thread uses it. */
+#ifndef SETMOV_VM_SOURCE_H
+#define SETMOV_VM_SOURCE_H
+
+#include "vm/changes.h"
+#include "vm/entry.h"
+#include "vm/link.h"
+
+/* Calls left hanging on purpose; a client of libvirtd has 5 requests in flight, of 20 workers. */
+#define MAX_STUCK 3
+/* A VM's monitor told nothing this often in a row: it does not answer. */
+#define SILENT_CYCLES 2
+
+struct vm_source {
+    char *uri, *proc_root, *sys_root, *pid_directory;
+    bool kernel_path;
+    double deadline_s;
+    unsigned balloon_period_s;
+
+    struct workers *workers;
+    struct lifecycle *lifecycle;
+    struct connect_job *connecting;
+    struct link *link;
+    struct stats_job *stats;     /* under way */
+    struct detail_job *devices;  /* under way */
+    struct detail_job *balloons; /* under way */
+
+    /* of this connection */
+    bool first_cycle, no_bulk, kernel_knows_all;
+    unsigned bulk_groups, unsupported;
+    double node_read_s;
+    double stats_begin_s; /* of the call under way */
+    double usual_s;       /* what a good call takes, smoothed */
+    unsigned late_cycles;
+    size_t balloon_turn;    /* which VM is asked first: all get their turn */
+    double balloon_begin_s; /* of the job under way */
+    double balloon_cost_s;  /* of one VM, smoothed */
+
+    /* what was said last */
+    bool ever_up, up, said_down;
+
+    struct vm_entries entries;
+    struct vm_sample *before; /* the last answer's VMs, names and states only */
+    size_t before_count, before_capacity;
+};
+
+/* ---- asking (source_ask.c) ----------------------------------------------------- */
+
+/* The bulk call's answer, the caller's to free, or NULL when it is not there by `until_s`. */
+struct stats_job *source_ask_stats(struct vm_source *source, double until_s, struct vm_set *set);
+
+/*
+ * Questions to single VMs: starts those of that kind, or goes on waiting for
+ * those under way. True when answers were taken into the entries; late ones
+ * are taken in a later cycle.
+ */
+bool source_ask_details(struct vm_source *source, enum detail_kind kind, double until_s,
+                        struct vm_set *set);
+
+/* ---- filling (source_fill.c) ------------------------------------------------------ */
+
+/* VMs as libvirt told them just now; the job's samples are taken over. 0 or -ENOMEM. */
+int source_fill_from_answer(struct vm_source *source, struct stats_job *job,
+                            const struct host_interfaces *interfaces,
+                            const struct kernel_paths *paths, struct vm_set *set);
+
+/* VMs as they were, with what the kernel tells of them now. 0 or -ENOMEM. */
+int source_fill_from_memory(struct vm_source *source, const struct host_interfaces *interfaces,
+                            struct vm_set *set);
+
+/* Takes what came in after the set was filled. */
+void source_complete_late(struct vm_source *source, const struct host_interfaces *interfaces,
+                          struct vm_set *set);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A pool that grows by a thread whenever all others hang in a call. */
+#include "vm/workers.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+
+struct workers {
+    pthread_mutex_t lock;
+    pthread_cond_t submitted, finished; /* on CLOCK_MONOTONIC */
+    struct job *first, *last;           /* waiting for a thread */
+    unsigned threads, idle, queued, stuck;
+    bool closing;
+    bool owner_gone; /* the last thread frees the pool */
+};
+
+static void pool_destroy(struct workers *workers)
+{
+    pthread_cond_destroy(&workers->submitted);
+    pthread_cond_destroy(&workers->finished);
+    pthread_mutex_destroy(&workers->lock);
+    free(workers);
+}
+
+static struct job *take_job(struct workers *workers)
+{
+    struct job *job;
+
+    workers->idle++;
+    while (!workers->first && !workers->closing)
+        pthread_cond_wait(&workers->submitted, &workers->lock);
+    workers->idle--;
+    job = workers->first;
+    if (job) {
+        workers->first = job->next;
+        workers->queued--;
+        if (!workers->first)
+            workers->last = NULL;
+    }
+    return job;
+}
+
+static void *thread_main(void *argument)
+{
+    struct workers *workers = argument;
+    struct job *job;
+    bool last_one;
+
+    pthread_mutex_lock(&workers->lock);
+    while ((job = take_job(workers))) {
+        pthread_mutex_unlock(&workers->lock);
+        job->run(job);
+        pthread_mutex_lock(&workers->lock);
+        job->done = true;
+        if (job->abandoned) {
+            pthread_mutex_unlock(&workers->lock);
+            job->free(job);
+            pthread_mutex_lock(&workers->lock);
+            workers->stuck--;
+        }
+        pthread_cond_broadcast(&workers->finished);
+    }
+    workers->threads--;
+    pthread_cond_broadcast(&workers->finished);
+    last_one = workers->owner_gone && workers->threads == 0;
+    pthread_mutex_unlock(&workers->lock);
+    if (last_one)
+        pool_destroy(workers);
+    return NULL;
+}
+
+int workers_new(struct workers **ret_workers)
+{
+    struct workers *workers = calloc(1, sizeof(*workers));
+    pthread_condattr_t attributes;
+
+    if (!workers)
+        return -ENOMEM;
+    pthread_mutex_init(&workers->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&workers->submitted, &attributes);
+    pthread_cond_init(&workers->finished, &attributes);
+    pthread_condattr_destroy(&attributes);
+    *ret_workers = workers;
+    return 0;
+}
+
+/* A detached thread that takes no signals: they are the host program's. */
+static int start_thread(struct workers *workers)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_t thread;
+    int r;
+
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&thread, &attributes, thread_main, workers);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (r == 0)
+        workers->threads++;
+    return -r;
+}
+
+int workers_submit(struct workers *workers, struct job *job)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&workers->lock);
+    job->done = job->abandoned = false;
+    job->next = NULL;
+    if (workers->idle <= workers->queued)
+        r = start_thread(workers);
+    if (r == 0) {
+        if (workers->last)
+            workers->last->next = job;
+        else
+            workers->first = job;
+        workers->last = job;
+        workers->queued++;
+        pthread_cond_signal(&workers->submitted);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return r;
+}
+
+static struct timespec timespec_of(double seconds)
+{
+    double whole = floor(seconds);
+
+    return (struct timespec){(time_t)whole, (long)((seconds - whole) * 1e9)};
+}
+
+bool workers_wait(struct workers *workers, struct job *job, double until_s)
+{
+    struct timespec until = timespec_of(until_s);
+    bool done;
+
+    pthread_mutex_lock(&workers->lock);
+    while (!job->done &&
+           pthread_cond_timedwait(&workers->finished, &workers->lock, &until) != ETIMEDOUT)
+        ;
+    done = job->done;
+    pthread_mutex_unlock(&workers->lock);
+    return done;
+}
+
+void workers_abandon(struct workers *workers, struct job *job)
+{
+    bool done;
+
+    if (!job)
+        return;
+    pthread_mutex_lock(&workers->lock);
+    done = job->done;
+    if (!done) {
+        job->abandoned = true;
+        workers->stuck++;
+    }
+    pthread_mutex_unlock(&workers->lock);
+    if (done)
+        job->free(job);
+}
+
+unsigned workers_stuck(struct workers *workers)
+{
+    unsigned stuck;
+
+    pthread_mutex_lock(&workers->lock);
+    stuck = workers->stuck;
+    pthread_mutex_unlock(&workers->lock);
+    return stuck;
+}
+
+void workers_free(struct workers *workers, double timeout_s)
+{
+    struct timespec until;
+    bool last_one;
+
+    if (!workers)
+        return;
+    until = timespec_of(clock_monotonic_s() + timeout_s);
+    pthread_mutex_lock(&workers->lock);
+    workers->closing = true;
+    pthread_cond_broadcast(&workers->submitted);
+    while (workers->threads > 0 &&
+           pthread_cond_timedwait(&workers->finished, &workers->lock, &until) != ETIMEDOUT)
+        ;
+    workers->owner_gone = true;
+    last_one = workers->threads == 0;
+    pthread_mutex_unlock(&workers->lock);
+    if (last_one)
+        pool_destroy(workers);
+}

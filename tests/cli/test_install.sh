@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# make install puts every file where it belongs below DESTDIR, and uninstall takes all of them away.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+need make
+
+make_here()
+{
+    make -C "$ROOT" --no-print-directory -s BUILD="$SETMOV_BUILD" "$@"
+}
+
+[ -z "${SETMOV_SANITIZED:-}" ] || skip "says nothing under sanitizers"
+
+# Whatever else is made (documents may be added), these are there with these modes.
+expected()
+{
+    local prefix=$1 plugins=$2 page
+    echo "755 $prefix/bin/setmov"
+    echo "644 $plugins/setmov.so"
+    echo "644 $prefix/share/setmov/setmov.types.db"
+    echo "644 $prefix/share/doc/setmov/README.md"
+    echo "644 $prefix/share/doc/setmov/LICENSE"
+    for page in "$ROOT"/docs/*.md; do
+        echo "644 $prefix/share/doc/setmov/${page##*/}"
+    done
+    for page in "$ROOT"/etc/*.conf; do
+        echo "644 $prefix/share/doc/setmov/examples/${page##*/}"
+    done
+    for page in "$ROOT"/docs/*.[15]; do
+        echo "644 $prefix/share/man/man${page##*.}/${page##*/}"
+    done
+}
+
+check_tree()
+{
+    local destination=$1
+    same "$(expected "$2" "$3" | sort)" "$(cd "$destination" && find . -type f -printf '%m /%P\n' | sort)" "the installed tree"
+}
+
+ls "$ROOT"/docs/*.1 "$ROOT"/docs/*.5 "$ROOT"/etc/*.conf >/dev/null || fail "manual pages or configuration are missing"
+
+make_here install DESTDIR="$WORK/a"
+check_tree "$WORK/a" /usr/local /usr/lib/collectd
+
+make_here install DESTDIR="$WORK/b" PREFIX=/opt/s COLLECTD_PLUGIN_DIR=/opt/collectd/lib
+check_tree "$WORK/b" /opt/s /opt/collectd/lib
+
+has "$("$WORK/a/usr/local/bin/setmov" --help)" "stat"
+cmp -s "$SETMOV_BUILD/plugins/setmov.so" "$WORK/a/usr/lib/collectd/setmov.so" || fail "another plugin was installed"
+
+make_here uninstall DESTDIR="$WORK/a"
+same "" "$(find "$WORK/a" -type f)" "what uninstall leaves"
