@@ -172,7 +172,7 @@ CPPCHECK_FLAGS := --quiet --error-exitcode=1 --inline-suppr --std=c11 --language
 clang-tidy: $(TIDY_STAMP)
 cppcheck:
 	cppcheck $(CPPCHECK_FLAGS) -j $(JOBS) -Iinclude -Isrc -D_GNU_SOURCE -DSETMOV_VERSION='""' $(filter %.c,$(wildcard src/*/*.c plugins/*.c hooks/*.c))
-tidy: ## clang-tidy and cppcheck over all C files.
+tidy: ## Run clang-tidy and cppcheck over all C files.
 	@$(MAKE) --no-print-directory -s -k -j$(JOBS) clang-tidy
 	@$(MAKE) --no-print-directory -s cppcheck
 

@@ -429,7 +429,7 @@ int setmov_config_apply(struct setmov_config *config, const oconfig_item_t *item
                          values);
     }
     if (item->children_num > 0)
-        return error_set(err, -EINVAL, "option `%s' %s: is not a block", item->key, values);
+        return error_set(err, -EINVAL, "option `%s': is not a block", item->key);
     bit = UINT64_C(1) << (key - keys);
     if ((config->given & bit) != 0 && !key->repeats)
         return error_set(err, -EINVAL, "option `%s': %s is the second value; it takes one",

@@ -69,8 +69,10 @@ static void make_identity(struct vm_record *record, struct vm_record *const *oth
         identity_distinguish(&record->identity, record->uuid, suffixes[i]);
     }
     if (!identity_equals(&plain, &record->identity))
-        WARNING(PLUGIN_NAME " plugin: the name of VM `%s' is in use; it is called `%s/%s-%s'",
-                record->name, record->identity.host, PLUGIN_NAME, record->identity.plugin_instance);
+        WARNING(PLUGIN_NAME " plugin: the name of VM `%s' is in use; it is called `%s/%s%s%s'",
+                record->name, record->identity.host, PLUGIN_NAME,
+                record->identity.plugin_instance[0] != '\0' ? "-" : "",
+                record->identity.plugin_instance);
 }
 
 static struct vm_record *record_new(const struct vm_sample *vm, struct vm_record *const *others,

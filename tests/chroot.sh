@@ -49,39 +49,44 @@ copy_tree()
         tar -C "$ROOT" --null -T - --ignore-failed-read -cf - | tar -C "$1/$SOURCE" -xf -
 }
 
-# What still runs in this PID namespace beside this script.
+# What still runs in this PID namespace beside this script; zombies have no command line.
 left_running()
 {
-    local system=$1 process
-    for process in "$system"/proc/[0-9]*; do
+    local process
+    for process in /proc/[0-9]*; do
         case ${process##*/} in 1 | "$$" | "$BASHPID") continue ;; esac
-        # Kernel's word on zombies: no command line is left of them.
         tr '\0' ' ' <"$process/cmdline" 2>/dev/null | grep . || true
     done
 }
 
+enter()
+{
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+        TERM="${TERM:-dumb}" sh -ec "$1"
+}
+
+# In the new namespaces: makes the system the root, as on a real machine (unshare and nsenter work
+# in there), and runs the targets.
 inside()
 {
-    local system=$1 target left
+    local target left
+    mount --bind "$1" "$1"
+    cd "$1"
     shift
-    # A root that is a mount, as on a real system: unshare in there changes its propagation.
-    mount --bind "$system" "$system"
-    cd "$system"
-    mount -t proc proc "$system/proc"
-    mount --rbind /sys "$system/sys"
-    mount --rbind /dev "$system/dev"
-    mount -t tmpfs tmpfs "$system/run"
-    enter()
-    {
-        env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-            TERM="${TERM:-dumb}" chroot "$system" sh -ec "$1"
-    }
+    mount -t proc proc proc
+    mount --rbind /sys sys
+    mount --rbind /dev dev
+    mount -t tmpfs tmpfs run
+    pivot_root . mnt
+    cd /
+    umount -l /mnt
+    hash -r
     # The line that README has for a system without make.
     enter "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq make >/dev/null 2>&1"
     for target in "$@"; do
-        echo "== make $target in a clean Debian $(cat "$system/etc/debian_version")"
+        echo "== make $target in a clean Debian $(cat /etc/debian_version)"
         enter "cd /$SOURCE && make $target"
-        left=$(left_running "$system")
+        left=$(left_running)
         [ -z "$left" ] || {
             printf 'still running after make %s:\n%s\n' "$target" "$left" >&2
             exit 1

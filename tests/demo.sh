@@ -44,7 +44,7 @@ END
 has_values()
 {
     local known
-    known=$(rrdtool fetch "$1" AVERAGE --start -60s 2>/dev/null | grep -cE '^[0-9]+: +[-0-9]' || true)
+    known=$(rrdtool fetch "$1" AVERAGE --start -60s 2>/dev/null | grep -cE '^[0-9]+: +-?[0-9]' || true)
     [ "$known" -ge "$2" ]
 }
 
@@ -107,11 +107,14 @@ summary()
     echo "    $files RRD files                in $rrd"
     echo "    $graphs PNG and $(find "$directory/graphs" -name '*.svg' | wc -l) SVG graphs      in $directory/graphs"
     echo "    last values recorded:"
+    [ -n "$(last_value "$rrd/$HOST/setmov-host/percent-memory.rrd")" ] || fail "no value of the host's memory was recorded"
     example "$rrd/$HOST/setmov-host/percent-cpu.rrd" "host CPU, %"
     example "$rrd/$HOST/setmov-host/percent-memory.rrd" "host memory, %"
     example "$rrd/$HOST/setmov-host/setmov_disk-total.rrd" "host disks, bytes/s"
     example "$rrd/$HOST/setmov-host/count-vms_running.rrd" "running VMs"
     vm=$(first_file "$rrd" setmov_percent-cpu.rrd)
+    # The test driver always has a running VM; another connection may have none.
+    [ -n "$vm" ] || [ "$1" != test ] || fail "nothing was recorded of the VM of $2"
     [ -z "$vm" ] || example "$vm" "CPU of VM $(basename "$(dirname "$(dirname "$vm")")"), % of the host"
 }
 

@@ -73,7 +73,7 @@ struct text {
 
 static inline struct text text_of(const char *bytes, size_t length)
 {
-    return (struct text){bytes, bytes + length};
+    return (struct text){bytes, bytes != NULL ? bytes + length : NULL};
 }
 
 static inline size_t text_length(struct text text)

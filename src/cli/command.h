@@ -27,7 +27,7 @@ struct command_option {
     int key;              /* 'c', or OPTION_KEY_LONG + n when it has no letter */
     const char *name;     /* "connect" */
     const char *argument; /* "URI"; NULL when it takes none */
-    const char *help;     /* lines are separated by '\n', no full stop at the end */
+    const char *help;     /* wrapped at words, and where there is a '\n'; no full stop at the end */
 };
 
 /* --help (-h) is understood and described for every command; tables leave it out. */

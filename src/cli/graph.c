@@ -72,7 +72,7 @@ static bool parse_size(const char *text, unsigned *ret_width, unsigned *ret_heig
     if (!cross || !text_copy(text_of(text, (size_t)(cross - text)), number, sizeof(number)) ||
         parse_u64(number, &width) < 0 || parse_u64(cross + 1, &height) < 0)
         return false;
-    if (width < 100 || width > 8000 || height < 50 || height > 4000)
+    if (width < 400 || width > 8000 || height < 100 || height > 4000)
         return false;
     *ret_width = (unsigned)width;
     *ret_height = (unsigned)height;
@@ -115,7 +115,7 @@ static int parse_options(int argc, char **argv, struct graph_settings *settings)
         case KEY_SIZE:
             if (!parse_size(argument, &settings->width, &settings->height))
                 return command_usage_error(
-                    name, "--size %s: must be WIDTHxHEIGHT, 100x50 to 8000x4000", argument);
+                    name, "--size %s: must be WIDTHxHEIGHT, 400x100 to 8000x4000", argument);
             break;
         }
     }
@@ -125,10 +125,8 @@ static int parse_options(int argc, char **argv, struct graph_settings *settings)
         return STATUS_USAGE;
     if (optind < argc)
         return command_usage_error(name, "unexpected argument '%s'", argv[optind]);
-    if (!settings->rrd || !*settings->rrd)
-        return command_usage_error(name, "--rrd is missing");
-    if (!settings->out || !*settings->out)
-        return command_usage_error(name, "--out is missing");
+    if (!*settings->rrd || !*settings->out)
+        return command_usage_error(name, "%s is missing", *settings->rrd ? "--out" : "--rrd");
     return STATUS_OK;
 }
 
@@ -260,6 +258,8 @@ static int draw_all(const struct graph_settings *settings, const struct graph_fr
 int command_graph(int argc, char **argv)
 {
     struct graph_settings settings = {
+        .rrd = "",
+        .out = "",
         .start = "-1h",
         .end = "now",
         .daemon = getenv("RRDCACHED_ADDRESS"),

@@ -7,6 +7,9 @@
 
 #define OPTIONS_MAX 64
 
+/* Columns that --help keeps within. */
+#define HELP_COLUMNS 79
+
 static const struct command_option help_option = {'h', "help", NULL, "print this help and exit"};
 
 /* The i-th option of the table; --help comes behind the last. */
@@ -82,11 +85,22 @@ int options_next(const struct command_syntax *syntax, int argc, char **argv,
     }
 }
 
+/* Bytes of the text that go into a line of `room` columns: up to a blank, or one long word. */
+static size_t line_length(const char *text, size_t room)
+{
+    size_t length = strcspn(text, "\n");
+    if (length <= room)
+        return length;
+    for (length = room; length > 0 && text[length] != ' ';)
+        length--;
+    return length > 0 ? length : strcspn(text, " \n");
+}
+
 /* Prints the help text behind column `indent`, where the cursor stands now. */
 static void print_indented(const char *help, int indent)
 {
     for (;;) {
-        size_t length = strcspn(help, "\n");
+        size_t length = line_length(help, (size_t)(HELP_COLUMNS - indent));
         printf("%.*s\n", (int)length, help);
         if (help[length] == '\0')
             return;

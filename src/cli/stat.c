@@ -25,7 +25,7 @@ enum {
 
 static const struct command_option option_table[] = {
     {'c', "connect", "URI",
-     "take VMs from this libvirt connection (default: libvirt's\n"
+     "take VMs from this libvirt connection (default: libvirt's "
      "own; the host alone where that is not reachable)"},
     {KEY_NO_VMS, "no-vms", NULL, "show the host only, do not ask libvirt"},
     {'i', "interval", "S", "seconds from sample to sample (default: 1)"},
@@ -33,10 +33,10 @@ static const struct command_option option_table[] = {
     {'j', "json", NULL, "print one JSON object a line for each sample"},
     {'a', "all", NULL, "list every disk and interface, and inactive VMs, too"},
     {KEY_DEADLINE, "deadline", "S",
-     "wait no longer for libvirt's answers (default: 0.8 of\n"
+     "wait no longer for libvirt's answers (default: 0.8 of "
      "the interval, at least 0.5)"},
     {KEY_OVERHEAD, "overhead", "BITS",
-     "added to each packet: 20 as in the paper (default),\n"
+     "added to each packet: 20 as in the paper (default), "
      "160 as on an Ethernet wire"},
     {KEY_NO_KERNEL, "no-kernel-path", NULL, "ask libvirt also for what the kernel tells of VMs"},
     {KEY_PROC, "proc", "DIR", "read this tree in place of /proc"},

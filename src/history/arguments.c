@@ -62,13 +62,29 @@ static void name_column(const char *name, char *buffer, size_t size)
     (void)string_format(buffer, size, "%s%*s", shown, (int)(NAME_COLUMNS - columns), "");
 }
 
+/* Width of a number's column in the legend: what "%8.2lf %s" and the unit take. */
+static int number_columns(const char *unit)
+{
+    return 10 + (int)(unit[0] == '%' ? 1 : strlen(unit));
+}
+
+/* Points of the legend's font: as large as lets a row of it fit under the graph. */
+static double legend_size(const struct graph_kind *kind, unsigned width)
+{
+    /* Four numbers, each with two blanks before it; a character is 0.8 pixels a point wide. */
+    int columns = 4 + NAME_COLUMNS + 4 * (2 + number_columns(kind->unit));
+    double size = (width + 60) / (0.81 * columns);
+
+    return size > 8.5 ? 8.5 : size < 5 ? 5 : size;
+}
+
 static void add_options(struct builder *builder, const struct graph_frame *frame)
 {
     static const char *const look[] = {
         "--font=TITLE:12:DejaVu Sans Bold",
         "--font=AXIS:8:DejaVu Sans",
         "--font=UNIT:9:DejaVu Sans",
-        "--font=LEGEND:8.5:DejaVu Sans Mono",
+
         "--font=WATERMARK:7.5:DejaVu Sans",
         "--color=BACK#FFFFFF",
         "--color=CANVAS#FFFFFF",
@@ -96,6 +112,7 @@ static void add_options(struct builder *builder, const struct graph_frame *frame
     add(builder, "--title=%s", title);
     add(builder, "--vertical-label=%s", kind->vertical_label);
     add(builder, "--base=%u", kind->base);
+    add(builder, "--font=LEGEND:%.1f:DejaVu Sans Mono", legend_size(kind, frame->width));
     for (size_t i = 0; i < ARRAY_LENGTH(look); i++)
         add(builder, "%s", look[i]);
     if (kind->rows)
@@ -131,8 +148,7 @@ static void add_sources(struct builder *builder, const char *prefix, size_t inde
 static void add_header(struct builder *builder)
 {
     static const char *const columns[] = {"min", "avg", "max", "last"};
-    const char *unit = builder->plan->kind->unit;
-    int width = (int)(10 + (unit[0] == '%' ? 1 : strlen(unit)));
+    int width = number_columns(builder->plan->kind->unit);
 
     /* librrd puts blanks between the pieces of a row, so they must be pieces here too. */
     add(builder, "COMMENT:  %*s", NAME_COLUMNS, "");
@@ -150,13 +166,12 @@ static void add_numbers(struct builder *builder, const char *prefix, const char 
         const char *function;
     } numbers[] = {{'n', "MIN"}, {'a', "AVERAGE"}, {'x', "MAX"}, {'a', "LAST"}};
     bool plain = unit[0] == '%' || unit[0] == '\0';
-    /* A column is 10 and the unit: a row of another unit than the header's is set right. */
-    size_t usual = builder->plan->kind->unit[0] == '%' ? 1 : strlen(builder->plan->kind->unit);
-    size_t own = unit[0] == '%' ? 1 : strlen(unit);
-    int pad = (int)(usual > own ? usual - own : 0);
+    /* A row of a shorter unit than the header's is set right. */
+    int usual = number_columns(builder->plan->kind->unit), own = number_columns(unit);
+    int pad = usual > own ? usual - own : 0;
 
     if (unknown) {
-        add(builder, "COMMENT:%*s\\l", (int)(10 + usual), "unknown");
+        add(builder, "COMMENT:%*s\\l", usual, "unknown");
         return;
     }
     for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++)

@@ -26,22 +26,19 @@ static bool is_directory(int parent, const char *name)
     return fstatat(parent, name, &status, 0) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* Opens `name` in `parent` (NULL: as a path) for reading entries. */
-static int open_directory(DIR *parent, const char *name, DIR **ret_directory)
+/* Opens `name` in `parent` (a descriptor or AT_FDCWD) for reading entries. NULL: errno says why. */
+static DIR *open_directory(int parent, const char *name)
 {
-    int fd = openat(parent ? dirfd(parent) : AT_FDCWD, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory;
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
 
-    if (fd < 0)
-        return -errno;
-    directory = fdopendir(fd);
-    if (!directory) {
-        int code = -errno;
+    if (fd >= 0 && !directory) {
+        int code = errno;
+
         close(fd);
-        return code;
+        errno = code;
     }
-    *ret_directory = directory;
-    return 0;
+    return directory;
 }
 
 /* A line about a directory that is passed over; never a reason to stop. */
@@ -124,10 +121,9 @@ static int scan_host(const char *root, const char *host, DIR *directory, struct 
             path = NULL;
             return -ENOMEM;
         }
-        code = open_directory(directory, entry->d_name, &inner);
-        if (code < 0) {
-            complain(complaints, path, code);
-            code = 0;
+        inner = open_directory(dirfd(directory), entry->d_name);
+        if (!inner) {
+            complain(complaints, path, -errno);
             continue;
         }
         code = add_subject(list, kind, name, of_host, path, inner);
@@ -147,14 +143,15 @@ static int scan_root(const char *root, DIR *directory, struct history_list *list
 
         if (is_dots(entry->d_name) || !is_directory(dirfd(directory), entry->d_name))
             continue;
-        code = open_directory(directory, entry->d_name, &inner);
-        if (code < 0) {
+        inner = open_directory(dirfd(directory), entry->d_name);
+        if (!inner) {
+            int reason = -errno;
+
             if (asprintf(&path, "%s/%s", root, entry->d_name) < 0) {
                 path = NULL;
                 return -ENOMEM;
             }
-            complain(complaints, path, code);
-            code = 0;
+            complain(complaints, path, reason);
             continue;
         }
         code = scan_host(root, entry->d_name, inner, list, complaints);
@@ -171,9 +168,11 @@ int history_scan(const char *directory, struct history_list *ret_list,
     int code;
 
     history_show(directory, sizeof(shown), shown, sizeof(shown));
-    code = open_directory(NULL, directory, &root);
-    if (code < 0)
+    root = open_directory(AT_FDCWD, directory);
+    if (!root) {
+        code = -errno;
         return error_set(err, code, "RRD directory %s: %s", shown, strerror(-code));
+    }
     code = scan_root(directory, root, &list, complaints);
     if (code == 0)
         code = history_list_finish(&list);

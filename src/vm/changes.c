@@ -7,8 +7,11 @@
 
 /* virDomain*Reason, libvirt-domain.h; numbers of a stable interface. */
 #define REASON_RUNNING_MIGRATED 2
+#define REASON_RUNNING_POSTCOPY 10
+#define REASON_PAUSED_MIGRATION 2
 #define REASON_PAUSED_IOERROR   5
 #define REASON_PAUSED_CRASHED   10
+#define REASON_PAUSED_POSTCOPY  12
 #define REASON_SHUTOFF_CRASHED  3
 #define REASON_SHUTOFF_MIGRATED 4
 #define REASON_SHUTOFF_FAILED   6
@@ -43,9 +46,27 @@ int vm_set_add_event(struct vm_set *set, enum vm_event_kind kind, const struct v
     return 0;
 }
 
+/*
+ * Held by a migration under way: at the destination until the VM runs there,
+ * at the source for its last moments. Nobody paused it.
+ */
+static bool held_by_migration(const struct vm_sample *vm)
+{
+    return vm->state == VM_STATE_PAUSED &&
+           (vm->reason == REASON_PAUSED_MIGRATION || vm->reason == REASON_PAUSED_POSTCOPY);
+}
+
+static bool runs_after_migration(const struct vm_sample *vm)
+{
+    return vm->state == VM_STATE_RUNNING &&
+           (vm->reason == REASON_RUNNING_MIGRATED || vm->reason == REASON_RUNNING_POSTCOPY);
+}
+
 static int began(struct vm_set *set, const struct vm_sample *vm)
 {
-    if (vm->reason == REASON_RUNNING_MIGRATED && vm->state == VM_STATE_RUNNING)
+    if (held_by_migration(vm)) /* told when it arrives */
+        return 0;
+    if (runs_after_migration(vm))
         return vm_set_add_event(set, VM_EVENT_MIGRATED_IN, vm, "VM %s migrated to this host",
                                 vm->name);
     return vm_set_add_event(set, VM_EVENT_STARTED, vm, "VM %s started", vm->name);
@@ -80,7 +101,11 @@ static int changed_while_active(struct vm_set *set, const struct vm_sample *befo
 {
     int r = 0;
 
-    if (before->state != after->state) {
+    if (held_by_migration(before) && runs_after_migration(after)) {
+        r = vm_set_add_event(set, VM_EVENT_MIGRATED_IN, after, "VM %s migrated to this host",
+                             after->name);
+    } else if (before->state != after->state && !held_by_migration(before) &&
+               !held_by_migration(after)) {
         if (after->state == VM_STATE_CRASHED ||
             (after->state == VM_STATE_PAUSED && after->reason == REASON_PAUSED_CRASHED))
             r = vm_set_add_event(set, VM_EVENT_CRASHED, after, "VM %s: its guest crashed",
@@ -112,14 +137,16 @@ static int gone(struct vm_set *set, const struct vm_sample *before, vm_stop_caus
 }
 
 static int in_both(struct vm_set *set, const struct vm_sample *before,
-                   const struct vm_sample *after)
+                   const struct vm_sample *after, vm_stop_cause_of cause_of, void *context)
 {
     int r = 0;
 
     if (before->active && after->active && before->incarnation == after->incarnation)
         return changed_while_active(set, before, after);
-    if (before->active)
-        r = ended(set, after, after->active ? VM_STOP_UNKNOWN : cause_of_state(after));
+    if (before->active && after->active) /* its state is that of the new run already */
+        r = gone(set, before, cause_of, context);
+    else if (before->active)
+        r = ended(set, after, cause_of_state(after));
     if (r == 0 && after->active)
         r = began(set, after);
     return r;
@@ -143,7 +170,7 @@ int vm_changes(const struct vm_sample *before, size_t before_count, vm_stop_caus
                 r = began(set, &set->vms[new]);
             new ++;
         } else {
-            r = in_both(set, &before[old++], &set->vms[new ++]);
+            r = in_both(set, &before[old++], &set->vms[new ++], cause_of, context);
         }
     }
     return r;

@@ -34,6 +34,7 @@ static void entry_restart(struct vm_entry *entry)
     entry->balloon = (struct balloon_schedule){0};
     entry->period_set = false;
     entry->silent_cycles = 0;
+    vm_sample_clear(&entry->last);
     vm_memory_clear(&entry->memory);
 }
 
@@ -43,6 +44,7 @@ static void entry_release(struct vm_entry *entry)
         virDomainFree(entry->domain);
     kernel_vm_release(&entry->kernel);
     vm_sample_release(&entry->reading);
+    vm_sample_release(&entry->last);
     domain_devices_release(&entry->devices);
 }
 
@@ -168,11 +170,11 @@ static void take_tap(const struct net_counters *host, bool swapped, struct vm_in
 }
 
 /* All interfaces of the VM from the kernel, or none: they share one time. */
-static void complete_interfaces(const struct vm_entry *entry,
-                                const struct host_interfaces *interfaces, struct vm_sample *vm)
+static void complete_interfaces(struct vm_entry *entry, const struct host_interfaces *interfaces,
+                                struct vm_sample *vm)
 {
     const struct host_interface *taps[64];
-    size_t hint = 0;
+    size_t hint = entry->tap_hint; /* a thousand VMs must not each search all taps */
 
     for (size_t i = 0; i < vm->interface_count; i++) {
         const struct domain_interface *device = device_of(entry, vm->interfaces[i].name);
@@ -180,8 +182,9 @@ static void complete_interfaces(const struct vm_entry *entry,
         if (device)
             string_copy(vm->interfaces[i].mac, sizeof(vm->interfaces[i].mac), device->mac);
     }
+    entry->taps_fresh = false;
     if (!interfaces || !entry->kernel_fresh || !entry->devices_known || isnan(interfaces->time_s) ||
-        vm->interface_count == 0 || vm->interface_count > ARRAY_LENGTH(taps))
+        vm->interface_count > ARRAY_LENGTH(taps))
         return;
     for (size_t i = 0; i < vm->interface_count; i++) {
         const struct domain_interface *device = device_of(entry, vm->interfaces[i].name);
@@ -192,12 +195,15 @@ static void complete_interfaces(const struct vm_entry *entry,
         taps[i] = host_find_interface(interfaces, vm->interfaces[i].name, &hint);
         if (!taps[i])
             return;
+        if (i == 0)
+            entry->tap_hint = hint - 1;
     }
     for (size_t i = 0; i < vm->interface_count; i++)
         take_tap(&taps[i]->counters,
                  strcmp(device_of(entry, vm->interfaces[i].name)->type, "direct") != 0,
                  &vm->interfaces[i]);
     vm->interface_time_s = interfaces->time_s;
+    entry->taps_fresh = true;
 }
 
 static void complete_cpu(struct vm_entry *entry, struct vm_sample *vm)
@@ -226,9 +232,29 @@ static void complete_cpu(struct vm_entry *entry, struct vm_sample *vm)
     }
 }
 
+int entry_recall_interfaces(const struct vm_entry *entry, struct vm_sample *vm)
+{
+    if (!entry->devices_known)
+        return 0;
+    for (size_t i = 0; i < entry->devices.interface_count; i++) {
+        const char *target = entry->devices.interfaces[i].target;
+        struct vm_interface *interface;
+
+        if (target[0] == '\0') /* user mode: the host has no device of it */
+            continue;
+        interface = vm_sample_interface(vm, (unsigned)vm->interface_count);
+        if (!interface)
+            return -ENOMEM;
+        string_copy(interface->name, sizeof(interface->name), target);
+    }
+    return 0;
+}
+
 void entry_complete_late(struct vm_entry *entry, const struct host_interfaces *interfaces,
                          struct vm_sample *vm)
 {
+    if (vm->interface_count == 0 && entry_recall_interfaces(entry, vm) < 0)
+        vm->interface_count = 0;
     complete_interfaces(entry, interfaces, vm);
     vm->memory = entry->memory;
     if (entry->kernel_fresh && entry->reading.memory.rss != UNKNOWN_U64)
@@ -252,16 +278,73 @@ int entry_recall(const struct vm_entry *entry, struct vm_sample *vm)
     vm->state = entry->state;
     vm->reason = entry->reason;
     vm->active = entry->active;
-    if (!entry->active || !entry->devices_known)
-        return 0;
-    for (size_t i = 0; i < entry->devices.interface_count; i++) {
-        struct vm_interface *interface = vm_sample_interface(vm, (unsigned)i);
+    return entry->active ? entry_recall_interfaces(entry, vm) : 0;
+}
 
-        if (!interface)
-            return -ENOMEM;
-        string_copy(interface->name, sizeof(interface->name), entry->devices.interfaces[i].target);
-    }
+/* Copies a list, using the memory that `to` has. */
+static int copy_list(const void *from, size_t count, size_t size, void *to, size_t *to_count,
+                     size_t *to_capacity)
+{
+    char *items;
+    int r = array_reserve(to, to_capacity, count, size);
+
+    if (r < 0)
+        return r;
+    memcpy(&items, to, sizeof(items));
+    if (count > 0)
+        memcpy(items, from, count * size);
+    *to_count = count;
     return 0;
+}
+
+#define COPY_LIST(from, to, list)                                                                  \
+    copy_list((from)->list##s, (from)->list##_count, sizeof(*(from)->list##s), &(to)->list##s,     \
+              &(to)->list##_count, &(to)->list##_capacity)
+
+/* One group from one sample to the other. */
+static int copy_group(const struct vm_sample *from, struct vm_sample *to, unsigned group)
+{
+    switch (group) {
+    case VM_GROUP_CPU:
+        to->cpu_ns = from->cpu_ns;
+        to->cpu_time_s = from->cpu_time_s;
+        return 0;
+    case VM_GROUP_VCPU:
+        to->vcpu_current = from->vcpu_current;
+        to->vcpu_time_s = from->vcpu_time_s;
+        return COPY_LIST(from, to, vcpu);
+    case VM_GROUP_BLOCK:
+        to->disk_time_s = from->disk_time_s;
+        return COPY_LIST(from, to, disk);
+    default:
+        to->interface_time_s = from->interface_time_s;
+        return COPY_LIST(from, to, interface);
+    }
+}
+
+static double group_time(const struct vm_sample *vm, unsigned group)
+{
+    return group == VM_GROUP_CPU     ? vm->cpu_time_s
+           : group == VM_GROUP_VCPU  ? vm->vcpu_time_s
+           : group == VM_GROUP_BLOCK ? vm->disk_time_s
+                                     : vm->interface_time_s;
+}
+
+int entry_carry(struct vm_entry *entry, struct vm_sample *vm)
+{
+    static const unsigned groups[] = {VM_GROUP_CPU, VM_GROUP_VCPU, VM_GROUP_BLOCK,
+                                      VM_GROUP_INTERFACE};
+    int r = 0;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(groups) && r == 0; i++) {
+        if (!isnan(group_time(vm, groups[i]))) {
+            r = copy_group(vm, &entry->last, groups[i]);
+        } else if (!isnan(group_time(&entry->last, groups[i]))) {
+            r = copy_group(&entry->last, vm, groups[i]);
+            vm->carried |= groups[i];
+        }
+    }
+    return r;
 }
 
 bool entry_needs_devices(const struct vm_entry *entry, const struct vm_sample *vm)

@@ -94,8 +94,13 @@ static void fill_info(struct stats_job *job, struct vm_answer *answer, unsigned 
         vm->cpu_time_s = clock_monotonic_s();
     }
     vm->vcpu_current = info.nrVirtCpu;
-    vm->memory.maximum = (uint64_t)info.maxMem * 1024;
-    vm->memory.current = (uint64_t)info.memory * 1024;
+    if (!(answer->groups &
+          VM_GROUP_BALLOON)) { /* all that a driver without memory statistics tells */
+        vm->memory.maximum = (uint64_t)info.maxMem * 1024;
+        vm->memory.current = (uint64_t)info.memory * 1024;
+        vm->memory.time_s = clock_monotonic_s();
+        answer->groups |= VM_GROUP_BALLOON;
+    }
     answer->groups |= missing & (VM_GROUP_STATE | VM_GROUP_CPU);
 }
 

@@ -278,6 +278,10 @@ int kernel_vm_read(const struct kernel_paths *paths, struct kernel_vm *kernel, s
     if (read_cpu_time(paths, kernel, &stat, &buffer, &cpu_ns) == 0) {
         vm->cpu_ns = cpu_ns;
         vm->cpu_time_s = now;
+    } else if (kernel->usage_file[0] != '\0') {
+        /* The group was moved or removed: the VM is looked up anew, with what holds its time now. */
+        kernel->pid = 0;
+        return -ESRCH;
     }
     vm->memory.rss = stat.rss_pages * (uint64_t)sysconf(_SC_PAGESIZE);
     read_threads(paths, kernel, &buffer, vm);

@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-/* Stops between two cycles that can be told apart; older ones are forgotten. */
+/* Stops, and changes of devices, between two cycles that can be told apart. */
 #define REMEMBERED 256
 
 struct lifecycle {
@@ -18,6 +18,9 @@ struct lifecycle {
         enum vm_stop_cause cause;
     } stops[REMEMBERED];
     unsigned next;
+    char changed[REMEMBERED][VM_UUID_TEXT_BYTES];
+    unsigned changed_count;
+    bool changed_all; /* more than could be kept */
 };
 
 static void ignore_error(void *context, virErrorPtr error)
@@ -130,16 +133,60 @@ static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event
     return 0;
 }
 
-int lifecycle_listen(struct lifecycle *lifecycle, virConnectPtr connection)
+/* Both "device added" and "device removed". */
+static void on_device(virConnectPtr connection, virDomainPtr domain, const char *alias,
+                      void *context)
 {
-    int id;
+    struct lifecycle *lifecycle = context;
+    char uuid[VIR_UUID_STRING_BUFLEN];
 
-    id = virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                                          VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle),
-                                          lifecycle_ref(lifecycle), free_callback_data);
-    if (id < 0)
-        lifecycle_unref(lifecycle); /* libvirt frees the data only of what it registered */
-    return id;
+    (void)connection;
+    (void)alias;
+    if (virDomainGetUUIDString(domain, uuid) < 0)
+        return;
+    pthread_mutex_lock(&lifecycle->lock);
+    if (lifecycle->changed_count < REMEMBERED)
+        string_copy(lifecycle->changed[lifecycle->changed_count++], VM_UUID_TEXT_BYTES, uuid);
+    else
+        lifecycle->changed_all = true;
+    pthread_mutex_unlock(&lifecycle->lock);
+}
+
+bool lifecycle_listen(struct lifecycle *lifecycle, virConnectPtr connection,
+                      int ret_ids[LIFECYCLE_CALLBACKS])
+{
+    const struct {
+        int event;
+        virConnectDomainEventGenericCallback callback;
+    } table[LIFECYCLE_CALLBACKS] = {
+        {VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle)},
+        {VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_CALLBACK(on_device)},
+        {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(on_device)},
+    };
+
+    for (size_t i = 0; i < LIFECYCLE_CALLBACKS; i++) {
+        ret_ids[i] =
+            virConnectDomainEventRegisterAny(connection, NULL, table[i].event, table[i].callback,
+                                             lifecycle_ref(lifecycle), free_callback_data);
+        if (ret_ids[i] < 0)
+            lifecycle_unref(lifecycle); /* libvirt frees the data only of what it registered */
+    }
+    return ret_ids[1] >= 0 && ret_ids[2] >= 0;
+}
+
+bool lifecycle_next_changed(struct lifecycle *lifecycle, char ret_uuid[VM_UUID_TEXT_BYTES],
+                            bool *ret_all)
+{
+    bool any;
+
+    pthread_mutex_lock(&lifecycle->lock);
+    *ret_all = lifecycle->changed_all;
+    lifecycle->changed_all = false;
+    any = lifecycle->changed_count > 0;
+    if (any)
+        string_copy(ret_uuid, VM_UUID_TEXT_BYTES, lifecycle->changed[--lifecycle->changed_count]);
+    pthread_mutex_unlock(&lifecycle->lock);
+    return any;
 }
 
 enum vm_stop_cause lifecycle_cause(const char *uuid, void *context)

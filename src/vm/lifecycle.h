@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Why VMs stopped, from libvirt's lifecycle events: a transient VM is gone
- * from every list the moment it stops, so nothing else tells a crash from a
- * migration. Effects: libvirt's event loop, in one thread a process.
+ * What libvirt's events tell and no list does: why a VM stopped (a transient
+ * one is gone from every list the moment it stops), and that devices were
+ * plugged in or out. Effects: libvirt's event loop, in one thread a process.
  */
 #ifndef SETMOV_VM_LIFECYCLE_H
 #define SETMOV_VM_LIFECYCLE_H
@@ -25,10 +25,23 @@ int lifecycle_new(struct lifecycle **ret_lifecycle);
 struct lifecycle *lifecycle_ref(struct lifecycle *lifecycle);
 void lifecycle_unref(struct lifecycle *lifecycle);
 
-/* Listens on the connection: its callback id, or -1 where the driver has no events. */
-int lifecycle_listen(struct lifecycle *lifecycle, virConnectPtr connection);
+#define LIFECYCLE_CALLBACKS 3
+
+/*
+ * Listens on the connection. The ids go to virConnectDomainEventDeregisterAny;
+ * -1 where the driver lacks that event. True: plugged devices will be told.
+ */
+bool lifecycle_listen(struct lifecycle *lifecycle, virConnectPtr connection,
+                      int ret_ids[LIFECYCLE_CALLBACKS]);
 
 /* The last cause told for that VM, forgotten by asking. Fits vm_stop_cause_of. */
 enum vm_stop_cause lifecycle_cause(const char *uuid, void *lifecycle);
+
+/*
+ * Takes the UUID of a VM whose devices changed, one a call; false when there
+ * is none. When there were too many to keep, `ret_all` is set instead.
+ */
+bool lifecycle_next_changed(struct lifecycle *lifecycle, char ret_uuid[VM_UUID_TEXT_BYTES],
+                            bool *ret_all);
 
 #endif

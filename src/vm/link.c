@@ -27,8 +27,9 @@ void link_unref(struct link *link)
     if (!link || atomic_fetch_sub(&link->references, 1) != 1)
         return;
     if (link->connection) {
-        if (link->callback >= 0)
-            virConnectDomainEventDeregisterAny(link->connection, link->callback);
+        for (size_t i = 0; i < LIFECYCLE_CALLBACKS; i++)
+            if (link->callbacks[i] >= 0)
+                virConnectDomainEventDeregisterAny(link->connection, link->callbacks[i]);
         virConnectClose(link->connection);
     }
     free(link);
@@ -68,7 +69,7 @@ static void connect_run(struct job *base)
         return;
     }
     atomic_init(&link->references, 1);
-    link->callback = -1;
+    memset(link->callbacks, 0xff, sizeof(link->callbacks));
     lifecycle_start_event_loop();
     link->connection =
         job->read_only ? virConnectOpenReadOnly(job->uri) : virConnectOpenAuth(job->uri, NULL, 0);
@@ -80,7 +81,7 @@ static void connect_run(struct job *base)
     virConnectSetKeepAlive(link->connection, 5, 3); /* not every driver has it */
     describe_link(link);
     read_node(link);
-    link->callback = lifecycle_listen(job->lifecycle, link->connection);
+    link->tells_devices = lifecycle_listen(job->lifecycle, link->connection, link->callbacks);
     job->link = link;
 }
 

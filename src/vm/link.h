@@ -18,7 +18,8 @@
 struct link {
     atomic_uint references;
     virConnectPtr connection;
-    int callback; /* lifecycle events; -1: none */
+    int callbacks[LIFECYCLE_CALLBACKS]; /* -1: none */
+    bool tells_devices;                 /* events say when devices are plugged */
     char type[32];
     bool local; /* the URI names no other host */
     bool session;

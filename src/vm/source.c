@@ -86,6 +86,11 @@ void vm_source_free(struct vm_source *source, double timeout_s)
     if (!source)
         return;
     if (source->workers) {
+        /* A connection that came in since is closed as any other: closing is for a thread. */
+        if (source->connecting && workers_wait(source->workers, &source->connecting->job, 0)) {
+            source->link = source->connecting->link;
+            source->connecting->link = NULL;
+        }
         workers_abandon(source->workers, source->connecting ? &source->connecting->job : NULL);
         drop_link(source);
         workers_free(source->workers, timeout_s);
@@ -138,7 +143,7 @@ static void begin_connection(struct vm_source *source, struct link *link)
 {
     source->link = link;
     source->first_cycle = true;
-    source->no_bulk = source->kernel_knows_all = false;
+    source->no_bulk = source->kernel_knows_cpu = source->kernel_knows_taps = false;
     source->bulk_groups = source->unsupported = 0;
     source->node_read_s = clock_monotonic_s();
     source->usual_s = 0;
@@ -269,6 +274,8 @@ static int finish_answered(struct vm_source *source, struct stats_job *job,
             source_complete_late(source, interfaces, set);
     }
     if (r == 0)
+        r = source_carry(source, set);
+    if (r == 0)
         r = say_up(source, set);
     if (r == 0)
         r = note_changes(source, set);
@@ -284,6 +291,26 @@ static int say_late(struct vm_source *source, struct vm_set *set)
     return say_down(source, set);
 }
 
+/* VMs whose devices were plugged since the last cycle: their XML is read again. */
+static void note_plugged_devices(struct vm_source *source)
+{
+    char uuid[VM_UUID_TEXT_BYTES];
+    bool all = false, any;
+
+    do {
+        struct vm_entry *entry;
+        bool overrun;
+
+        any = lifecycle_next_changed(source->lifecycle, uuid, &overrun);
+        all = all || overrun;
+        entry = any ? entries_find(&source->entries, uuid) : NULL;
+        if (entry)
+            entry->devices_known = false;
+    } while (any);
+    for (size_t i = 0; all && i < source->entries.count; i++)
+        source->entries.list[i].devices_known = false;
+}
+
 int vm_source_sample(struct vm_source *source, const struct host_interfaces *interfaces,
                      struct vm_set *set)
 {
@@ -296,25 +323,29 @@ int vm_source_sample(struct vm_source *source, const struct host_interfaces *int
     reset_set(set);
     until = set->started_s + source->deadline_s;
     entries_read_kernel(&source->entries, &paths);
+    note_plugged_devices(source);
     if (!source->link)
         connect_by(source, until, set);
     paths.pid_directory = source->pid_directory;
     if (source->link)
         job = source_ask_stats(source, until, set);
-    if (job) {
+    if (job)
         set->rpc_count += job->rpc_count;
-        if (job->result < 0) {
-            set->error = job->error;
-            drop_link(source);
-            r = say_down(source, set);
-        } else {
-            r = finish_answered(source, job, interfaces, &paths, until, set);
-        }
+    if (job && job->result < 0) {
+        set->error = job->error;
+        /* Freed first: who lets go of a connection last closes it, and that is for a thread. */
+        job->job.free(&job->job);
+        drop_link(source);
+        r = say_down(source, set);
+    } else if (job) {
+        r = finish_answered(source, job, interfaces, &paths, until, set);
         job->job.free(&job->job);
     } else if (source->link) {
         r = say_late(source, set);
         if (r == 0)
             r = source_fill_from_memory(source, interfaces, set);
+        if (r == 0)
+            r = source_carry(source, set);
     } else {
         r = source->connecting ? say_late(source, set) : say_down(source, set);
     }

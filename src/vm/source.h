@@ -27,7 +27,8 @@ struct vm_source {
     struct detail_job *balloons; /* under way */
 
     /* of this connection */
-    bool first_cycle, no_bulk, kernel_knows_all;
+    bool first_cycle, no_bulk;
+    bool kernel_knows_cpu, kernel_knows_taps; /* of every running VM */
     unsigned bulk_groups, unsupported;
     double node_read_s;
     double stats_begin_s; /* of the call under way */
@@ -68,6 +69,12 @@ int source_fill_from_answer(struct vm_source *source, struct stats_job *job,
 /* VMs as they were, with what the kernel tells of them now. 0 or -ENOMEM. */
 int source_fill_from_memory(struct vm_source *source, const struct host_interfaces *interfaces,
                             struct vm_set *set);
+
+/*
+ * Ends the filling: carries what this cycle could not read from an earlier
+ * one. 0 or -ENOMEM.
+ */
+int source_carry(struct vm_source *source, struct vm_set *set);
 
 /* Takes what came in after the set was filled. */
 void source_complete_late(struct vm_source *source, const struct host_interfaces *interfaces,

@@ -18,10 +18,11 @@ static unsigned wanted_groups(const struct vm_source *source, unsigned stuck)
 {
     if (stuck >= MAX_STUCK)
         return GROUPS_WITHOUT_MONITOR;
-    if (source->first_cycle || (source->no_bulk && !source->kernel_knows_all))
+    if (source->first_cycle || source->no_bulk)
         return GROUPS_ALL;
     /* Drivers without bulk balloon statistics tell them VM by VM in the same job. */
-    return GROUPS_ALWAYS | (source->kernel_knows_all ? 0 : VM_GROUP_CPU | VM_GROUP_VCPU) |
+    return VM_GROUP_STATE | VM_GROUP_BLOCK | (source->kernel_knows_taps ? 0 : VM_GROUP_INTERFACE) |
+           (source->kernel_knows_cpu ? 0 : VM_GROUP_CPU | VM_GROUP_VCPU) |
            (source->bulk_groups & VM_GROUP_BALLOON ? 0 : VM_GROUP_BALLOON);
 }
 
@@ -61,7 +62,7 @@ struct stats_job *source_ask_stats(struct vm_source *source, double until_s, str
     if (!workers_wait(source->workers, &source->stats->job, soft)) {
         double age = clock_monotonic_s() - source->stats_begin_s;
 
-        if (age >= source->deadline_s / 2 * 0.99 && age > 3 * source->usual_s &&
+        if (age >= source->deadline_s / 2 * 0.99 && age > 1.5 * source->usual_s &&
             workers_stuck(source->workers) < MAX_STUCK) {
             workers_abandon(source->workers, &source->stats->job);
             source->stats = NULL;

@@ -21,6 +21,13 @@ static int compare_vms(const void *a, const void *b)
     return vm_sample_compare(a, b);
 }
 
+static int compare_answers(const void *a, const void *b)
+{
+    const struct vm_answer *one = a, *other = b;
+
+    return vm_sample_compare(&one->vm, &other->vm);
+}
+
 /* Did the VM's monitor tell anything, as far as a driver with bulk statistics goes? */
 static void judge_answering(struct vm_source *source, struct vm_entry *entry,
                             const struct stats_job *job, struct vm_sample *vm)
@@ -57,6 +64,8 @@ static int take_answer(struct vm_source *source, struct vm_answer *answer,
     }
     if (vm->active)
         entry_read_kernel(entry, paths);
+    if (vm->active && !(job->wanted & VM_GROUP_INTERFACE) && entry_recall_interfaces(entry, vm) < 0)
+        return -ENOMEM;
     judge_answering(source, entry, job, vm);
     if (vm->active)
         entry_complete(entry, interfaces, vm);
@@ -67,9 +76,11 @@ int source_fill_from_answer(struct vm_source *source, struct stats_job *job,
                             const struct host_interfaces *interfaces,
                             const struct kernel_paths *paths, struct vm_set *set)
 {
-    bool all = true;
     int r = reserve_vms(set, job->count);
 
+    /* First, so that entries, answers and set are in the same order and none is searched for long. */
+    if (job->count > 1)
+        qsort(job->answers, job->count, sizeof(*job->answers), compare_answers);
     for (size_t i = 0; i < job->count && r == 0; i++) {
         r = take_answer(source, &job->answers[i], job, interfaces, paths, &set->vms[set->count]);
         if (r == 0)
@@ -78,10 +89,16 @@ int source_fill_from_answer(struct vm_source *source, struct stats_job *job,
     if (r < 0)
         return r;
     entries_sweep(&source->entries);
-    for (size_t i = 0; i < source->entries.count; i++)
-        all = all && (!source->entries.list[i].active || source->entries.list[i].kernel_fresh);
-    source->kernel_knows_all = all && source->pid_directory;
-    qsort(set->vms, set->count, sizeof(*set->vms), compare_vms);
+    source->kernel_knows_cpu = source->pid_directory != NULL;
+    source->kernel_knows_taps = source->kernel_knows_cpu && source->link->tells_devices;
+    for (size_t i = 0; i < source->entries.count; i++) {
+        const struct vm_entry *entry = &source->entries.list[i];
+
+        if (!entry->active)
+            continue;
+        source->kernel_knows_cpu &= entry->kernel_fresh;
+        source->kernel_knows_taps &= entry->taps_fresh;
+    }
     set->complete = true;
     return 0;
 }
@@ -103,7 +120,8 @@ int source_fill_from_memory(struct vm_source *source, const struct host_interfac
         if (vm->active)
             entry_complete(entry, interfaces, vm);
     }
-    qsort(set->vms, set->count, sizeof(*set->vms), compare_vms);
+    if (set->count > 1)
+        qsort(set->vms, set->count, sizeof(*set->vms), compare_vms);
     return r;
 }
 
@@ -116,4 +134,18 @@ void source_complete_late(struct vm_source *source, const struct host_interfaces
         if (entry && set->vms[i].active)
             entry_complete_late(entry, interfaces, &set->vms[i]);
     }
+}
+
+int source_carry(struct vm_source *source, struct vm_set *set)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < set->count && r == 0; i++) {
+        struct vm_entry *entry =
+            set->vms[i].active ? entries_find(&source->entries, set->vms[i].uuid) : NULL;
+
+        if (entry)
+            r = entry_carry(entry, &set->vms[i]);
+    }
+    return r;
 }

@@ -52,6 +52,7 @@ void vm_sample_clear(struct vm_sample *vm)
     vm->reason = 0;
     vm->active = false;
     vm->answering = true;
+    vm->carried = 0;
     vm->cpu_time_s = vm->vcpu_time_s = vm->disk_time_s = vm->interface_time_s = NAN;
     vm->cpu_ns = UNKNOWN_U64;
     vm->vcpu_current = 0;
@@ -348,7 +349,9 @@ void vm_sample_finish(struct vm_sample *vm)
     size_t kept = 0;
 
     for (size_t i = 0; i < vm->disk_count; i++)
-        if (vm->disks[i].name[0] != '\0') {
+        /* The images below a disk's own come behind it under the same name. */
+        if (vm->disks[i].name[0] != '\0' &&
+            (kept == 0 || strcmp(vm->disks[i].name, vm->disks[kept - 1].name) != 0)) {
             if (kept != i)
                 vm->disks[kept] = vm->disks[i];
             kept++;

@@ -132,9 +132,10 @@ int workers_submit(struct workers *workers, struct job *job)
 
 static struct timespec timespec_of(double seconds)
 {
-    double whole = floor(seconds);
+    /* NaN and what no clock reaches would be no timespec. */
+    double bounded = fmin(fmax(seconds, 0), 1e9), whole = floor(bounded);
 
-    return (struct timespec){(time_t)whole, (long)((seconds - whole) * 1e9)};
+    return (struct timespec){(time_t)whole, (long)((bounded - whole) * 1e9)};
 }
 
 bool workers_wait(struct workers *workers, struct job *job, double until_s)

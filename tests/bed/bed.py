@@ -161,6 +161,17 @@ class Host:
         return result
 
 
+def child_of(process):
+    """The program that nsenter runs for a Host.start()."""
+    path = f"/proc/{process.pid}/task/{process.pid}/children"
+
+    def children():
+        with open(path, encoding="ascii") as file:
+            return file.read().split()
+
+    return int(poll(children, 10, "the start inside the host")[0])
+
+
 class Stat:
     """`setmov stat --json` inside a host, or outside when host is None; samples as they come."""
 
@@ -177,6 +188,24 @@ class Stat:
         require(line, f"setmov stat ended with status {self.process.wait() if not line else 0}")
         self.samples.append(json.loads(line))
         return self.samples[-1]
+
+    def pause(self):
+        self._signal(signal.SIGSTOP)
+
+    def resume(self):
+        self._signal(signal.SIGCONT)
+        # nsenter stops itself when its child is stopped.
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    def _signal(self, number):
+        os.kill(child_of(self.process), number)
+
+    def end(self):
+        """Ends it; what was not read is dropped."""
+        if self.process.poll() is None:
+            self._signal(signal.SIGTERM)
+        self.process.stdout.close()
+        self.process.wait()
 
     def rest(self):
         """All samples, when it ended by itself."""
@@ -255,14 +284,10 @@ class Collectd:
                                   stderr=subprocess.STDOUT)
         self.host = host
 
-    def inner_pid(self):
-        with open(os.path.join(self.dir, "collectd.pid"), encoding="ascii") as file:
-            return int(file.read())
-
     def stop(self, patience=30):
         """Ends it as a service manager would; returns the seconds it took."""
         began = time.monotonic()
-        self.host.run("kill", "-TERM", self.inner_pid())
+        os.kill(child_of(self.process), signal.SIGTERM)
         try:
             status = self.process.wait(patience)
         except subprocess.TimeoutExpired:

@@ -5,8 +5,8 @@
  * the guest wrote and to the packet what it sent.
  *
  * One command a line, one answer a line ("ok ..." or "error ..."):
- *   write DEVICE BYTES          writes from the start, past the page cache
- *   read DEVICE BYTES           reads from the start, past the page cache
+ *   write DEVICE BYTES SECONDS  writes from the start, past the page cache, evenly over SECONDS
+ *   read DEVICE BYTES SECONDS   reads the same way
  *   send INTERFACE COUNT BYTES  raw Ethernet frames of BYTES (without FCS)
  *   net INTERFACE               rx_packets rx_bytes tx_packets tx_bytes
  *   burn SECONDS                keeps one CPU busy; answers at once
@@ -73,8 +73,15 @@ static int interface_up(int fd, const char *name)
     return ioctl(fd, SIOCSIFFLAGS, &request);
 }
 
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 /* Reads or writes `bytes` from the start of /dev/DEVICE, not through the page cache. */
-static void transfer(const char *device, uint64_t bytes, bool writing)
+static void transfer(const char *device, uint64_t bytes, double seconds, bool writing)
 {
     char path[64];
     snprintf(path, sizeof(path), "/dev/%s", device);
@@ -87,7 +94,11 @@ static void transfer(const char *device, uint64_t bytes, bool writing)
         mmap(NULL, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memset(block, 0x5a, BLOCK_BYTES);
     uint64_t done = 0;
+    double start_s = now_s();
     while (done < bytes) {
+        double due_s = start_s + seconds * (double)done / (double)bytes;
+        while (now_s() < due_s)
+            usleep(5000);
         size_t now = bytes - done < BLOCK_BYTES ? (size_t)(bytes - done) : BLOCK_BYTES;
         ssize_t got =
             writing ? pwrite(fd, block, now, (off_t)done) : pread(fd, block, now, (off_t)done);
@@ -165,15 +176,11 @@ static void burn(double seconds)
 {
     if (fork() != 0)
         return;
-    struct timespec start;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    double end_s = now_s() + seconds;
     do {
         for (volatile int i = 0; i < 100000; i++)
             ;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while ((double)(now.tv_sec - start.tv_sec) + 1e-9 * (double)(now.tv_nsec - start.tv_nsec) <
-             seconds);
+    } while (now_s() < end_s);
     _exit(0);
 }
 
@@ -228,7 +235,7 @@ static void obey(const char *line)
     if (words < 1)
         return;
     if (strcmp(name, "write") == 0 || strcmp(name, "read") == 0) {
-        transfer(word, first, name[0] == 'w');
+        transfer(word, first, (double)second, name[0] == 'w');
     } else if (strcmp(name, "send") == 0) {
         send_frames(word, (unsigned)first, (unsigned)second);
     } else if (strcmp(name, "net") == 0) {

@@ -145,13 +145,16 @@ def test_live_vm(host, cores):
     thread.start()
     try:
         bed.poll(lambda: len(curve) > 2, 20, "virsh readings")
-        stat = bed.Stat(host, "--connect", "qemu:///system", "--interval", 1, "--count", 6)
-        for pause in (0.45, 0.1, 0.3, 0.5, 0.2):
+        stat = bed.Stat(host, "--connect", "qemu:///system", "--interval", 1)
+        for pause in (0.45, 0.05, 0.3, 0.5, 0.2):
             stat.next()
-            host.run("pkill", "-STOP", "-x", "setmov")  # nothing of that name runs outside this host's PIDs
-            time.sleep(pause)
-            host.run("pkill", "-CONT", "-x", "setmov")
-        samples = stat.rest()
+            time.sleep(0.8)
+            stat.pause()  # over the moment when the next reading is due
+            time.sleep(0.2 + pause)
+            stat.resume()
+        stat.next()
+        samples = stat.samples
+        stat.end()
     finally:
         count = len(curve)
         try:

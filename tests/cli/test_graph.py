@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`setmov graph` on RRD files made as collectd's rrdtool plugin makes them."""
+
 import os
 import re
 import shutil
@@ -228,11 +229,12 @@ class GraphTest(unittest.TestCase):
 
     def test_size_is_that_of_the_plotting_area(self):
         self.put("a/setmov", "value", "setmov_percent-cpu")
-        self.drawn(self.graph("--size", "400x100"))
-        small = Png(self.out + "/a-cpu.png")
-        self.drawn(self.graph("--size", "1000x300"))
-        large = Png(self.out + "/a-cpu.png")
-        self.assertEqual((large.width - small.width, large.height - small.height), (600, 200))
+        narrow, small, large = [
+            self.drawn(self.graph("--size", size)) and Png(self.out + "/a-cpu.png")
+            for size in ("400x150", "800x150", "1000x300")]
+        self.assertEqual((large.width - small.width, large.height - small.height), (200, 150))
+        self.assertEqual(small.width - narrow.width, 400)
+        self.assertLessEqual(narrow.height, small.height, "the legend does not fit")
         svg = xml.etree.ElementTree.parse(self.out + "/a-cpu.svg").getroot()
         self.assertGreater(float(re.match(r"[\d.]+", svg.get("width")).group()), 1000)
 
@@ -449,11 +451,11 @@ class GraphTest(unittest.TestCase):
             manual = file.read().replace("\\-", "-")
         options = set(re.findall(r"^ +(?:-\w, )?(--[a-z]+)", shown, re.M))
         self.assertIn("--rrd", options)
-        self.assertEqual(options, set(re.findall(r"^\.(?:B|BR|BI) (?:-\w\", \")?\"?(--[a-z]+)", manual, re.M)))
+        self.assertEqual(options, set(re.findall(r"^\.(?:BI|BR -h \", \") ?(--[a-z]+)", manual, re.M)))
 
 
 if __name__ == "__main__":
     if not shutil.which("rrdtool"):
         print("rrdtool is not installed")
         sys.exit(77)
-    unittest.main()
+    unittest.main(verbosity=2)

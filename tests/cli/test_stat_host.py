@@ -117,7 +117,7 @@ def check_disks(host, elapsed_s):
     near(host["disk_read_bytes_per_s"], sda["read_bytes_per_s"], "total: sda alone read")
     near(host["disk_write_bytes_per_s"], sda["write_bytes_per_s"] * 4 / 3, "total: sda 3 MiB, nvme0n1 1 MiB")
     kinds = {name: disk["kind"] for name, disk in disks.items()}
-    odd = "b\ufffd\"\x1b[2J"
+    odd = "b\ufffd\"\x9b2J"  # no UTF-8, a quote, and a control character of a terminal
     assert kinds == {"sda": "whole", "sda1": "partition", "dm-0": "stacked", "loop0": "memory",
                      "nvme0n1": "whole", odd: "whole", "sdb": "whole"}, kinds
     assert all(value is None for key, value in disks["sdb"].items() if key not in ("name", "kind")), "sdb is new"
@@ -157,12 +157,12 @@ def check_table(work):
     with run(work, "--count", "2", "--all") as process:
         output, errors = process.communicate()
     assert process.returncode == 0 and errors == b"", errors
-    assert b"\x1b" not in output, "a control character of a name reached the output"
     text = output.decode("utf-8")
+    assert "\x9b" not in text and "\x1b" not in text, "a control character of a name reached the output"
     lines = text.splitlines()
     assert all(len(line) <= 80 for line in lines), max(lines, key=len)
     assert text.count("CPU %") == 2, "two samples"
-    for name in ("sda1", "nvme0n1", "loop0", "b?\"?[2J", "eth0", "tap9"):
+    for name in ("sda1", "nvme0n1", "loop0", "b?\"?2J", "eth0", "tap9"):
         assert any(line.startswith(name + " ") for line in lines), f"no row for {name}"
     memory = lines[lines.index(next(line for line in lines if line.startswith("memory"))) + 1].split()
     assert memory[:4] == ["75.0", "16.0G", "4.00G", "13.4G"], memory

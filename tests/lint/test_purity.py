@@ -34,7 +34,7 @@ PURE_LIBC |= {f"__{name}_chk" for name in PURE_LIBC}
 
 NEVER_IN_LIBRARY = set("""
     printf vprintf __printf_chk __vprintf_chk puts putchar perror psignal stdout stderr stdin
-    exit _exit quick_exit abort system popen err errx warn warnx getopt getopt_long
+    exit quick_exit abort system popen err errx warn warnx getopt getopt_long
 """.split())
 
 

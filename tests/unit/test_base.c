@@ -211,11 +211,14 @@ static void parse_double_knows_no_locale(void **state)
     static const char *const comma_locales[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE",
                                                 "pt_BR.UTF-8"};
     double value = 0;
+    size_t i = 0;
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_LENGTH(comma_locales); i++) {
-        if (setlocale(LC_NUMERIC, comma_locales[i]) != NULL)
-            break;
+    while (i < ARRAY_LENGTH(comma_locales) && setlocale(LC_NUMERIC, comma_locales[i]) == NULL)
+        i++;
+    if (i == ARRAY_LENGTH(comma_locales)) {
+        print_message("no locale with a decimal comma is installed\n");
+        skip();
     }
     assert_int_equal(parse_double("1.5", &value), 0);
     assert_true(value == 1.5);

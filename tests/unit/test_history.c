@@ -109,9 +109,7 @@ static void file_names_are_safe(void **state)
     expect_stem("a b:c%d\ne'f\"g$h\\i*j", "a_b_c_d_e_f_g_h_i_j");
     expect_stem("café", "café");
     expect_stem("caf\xe9", "caf_");
-    expect_stem("a\xe2\x80\xae"
-                "b",
-                "a_b"); /* right-to-left override */
+    expect_stem((char[]){'a', '\xe2', '\x80', '\xae', 'b', '\0'}, "a_b"); /* right to left */
     memset(longest, 'x', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = '\0';
     stem = history_safe_stem(longest);

@@ -147,6 +147,15 @@ static void a_group_that_fails_leaves_the_others_good(void **state)
     assert_true(tree->sample.cpu.time_s > 0 && tree->sample.cpu.cpu_count == 1);
     put(tree, "proc/meminfo", "MemTotal: 10 kB\nMemFree: 4 kB\n");
     put(tree, "proc/diskstats", "8 0 sda 1 2 3 4\n");
+    put(tree, "proc/net/dev", NET_HEAD "eth0: 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
+    read_well(tree);
+    assert_int_equal(tree->sample.interfaces.count, 1);
+    take_away(tree, "proc/diskstats");
+    take_away(tree, "proc/net/dev");
+    assert_int_equal(host_reader_read(tree->reader, &tree->sample, &err), 0);
+    assert_true(isnan(tree->sample.disks.time_s) && tree->sample.disks.count == 0);
+    assert_true(isnan(tree->sample.interfaces.time_s) && tree->sample.interfaces.count == 0);
+    put(tree, "proc/diskstats", "8 0 sda 1 2 3 4\n");
     put(tree, "proc/net/dev", NET_HEAD);
     read_well(tree);
     assert_int_equal(tree->sample.memory.free, 4096);
