@@ -88,7 +88,7 @@ example()
     local value
     [ -e "$1" ] || return 0
     value=$(last_value "$1")
-    [ -z "$value" ] || printf '    %-34s%s\n' "$2" "$value"
+    [ -z "$value" ] || printf '        %-34s%s\n' "$2" "$value"
 }
 
 first_file()
@@ -104,8 +104,8 @@ summary()
     graphs=$(find "$directory/graphs" -name '*.png' | wc -l)
     [ "$files" -gt 0 ] && [ "$graphs" -gt 0 ] || fail "nothing was made in $directory"
     echo "$2:"
-    echo "    $files RRD files                in $rrd"
-    echo "    $graphs PNG and $(find "$directory/graphs" -name '*.svg' | wc -l) SVG graphs      in $directory/graphs"
+    printf '    %-26s in %s\n' "$files RRD files" "${rrd#"$ROOT/"}" \
+        "$graphs PNG and $(find "$directory/graphs" -name '*.svg' | wc -l) SVG graphs" "${directory#"$ROOT/"}/graphs"
     echo "    last values recorded:"
     [ -n "$(last_value "$rrd/$HOST/setmov-host/percent-memory.rrd")" ] || fail "no value of the host's memory was recorded"
     example "$rrd/$HOST/setmov-host/percent-cpu.rrd" "host CPU, %"
@@ -164,13 +164,14 @@ title "What was made"
 for setup in "${setups[@]}"; do
     summary "$setup" "${uri[$setup]}"
 done
+shown=${DEMO#"$ROOT/"}
 cat <<END
 
 Look at them with any picture viewer or browser:
-    $(first_file "$DEMO/test/graphs" '*cpu*.svg')
+    $(first_file "$shown/test/graphs" '*cpu*.svg')
 Numbers of one file:
-    rrdtool fetch $DEMO/test/rrd/$HOST/setmov-host/percent-cpu.rrd AVERAGE --start -10min
+    rrdtool fetch $shown/test/rrd/$HOST/setmov-host/percent-cpu.rrd AVERAGE --start -10min
 Live figures at any time:
-    $SETMOV stat
+    ${SETMOV#"$ROOT/"} stat
 All of it goes away with: make clean
 END

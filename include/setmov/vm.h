@@ -76,10 +76,8 @@ struct vm_interface {
 
 /*
  * One VM at one time. Each group carries the CLOCK_MONOTONIC time of its
- * reading; NaN where it was never read (its values are then meaningless). A
- * group that could not be read in this cycle, but in an earlier one of the
- * same run, is carried: values and time are the earlier ones, so that a rate
- * is unknown in this cycle and a mean over both in the next. Stopped VMs have
+ * reading; NaN where the group could not be read in this cycle (its values
+ * are then meaningless; usage_vm_keep() bridges the gap). Stopped VMs have
  * only name, UUID and state.
  */
 struct vm_sample {
@@ -90,7 +88,6 @@ struct vm_sample {
     int reason;       /* virDomain*Reason of that state */
     bool active;      /* has a process / an id */
     bool answering;   /* false: its monitor did not answer within the deadline */
-    unsigned carried; /* VM_GROUP_ bits: CPU, VCPU, BLOCK, INTERFACE of an earlier cycle */
 
     double cpu_time_s;
     uint64_t cpu_ns;       /* all of the VM's process or cgroup, as libvirt's cpu.time */

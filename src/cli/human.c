@@ -21,7 +21,7 @@ static void print_scaled(struct human *human, double value, const char *unit)
 static struct human scaled(double value, double step)
 {
     static const char *const units[] = {"", "k", "M", "G", "T", "P", "E"};
-    struct human human;
+    struct human human = {""};
     size_t unit = 0;
 
     if (!isfinite(value) || value < 0 || value >= 999 * 1e18)
@@ -41,7 +41,7 @@ static struct human scaled(double value, double step)
 
 struct human human_percent(double percent)
 {
-    struct human human;
+    struct human human = {""};
     if (!isfinite(percent))
         return unknown();
     /* A rounding error must not show as "-0.0". */
@@ -61,7 +61,7 @@ struct human human_memory(uint64_t bytes)
 
 struct human human_latency(double seconds)
 {
-    struct human human;
+    struct human human = {""};
     if (!isfinite(seconds) || seconds < 0 || seconds >= 99999)
         return unknown();
     if (seconds < 0.0009995)

@@ -21,9 +21,9 @@ static int fill_cpus(const struct host_cpu *before, const struct host_cpu *after
     for (size_t i = 0; i < after->cpu_count; i++) {
         const struct host_cpu_one *cpu = &after->cpus[i];
         const struct cpu_times *times_before = &unknown;
-        while (before && cursor < before->cpu_count && before->cpus[cursor].number < cpu->number)
+        while (cursor < before->cpu_count && before->cpus[cursor].number < cpu->number)
             cursor++;
-        if (before && cursor < before->cpu_count && before->cpus[cursor].number == cpu->number)
+        if (cursor < before->cpu_count && before->cpus[cursor].number == cpu->number)
             times_before = &before->cpus[cursor].times;
         usage->cpus[i] = (struct cpu_one_usage){cpu->number, usage_cpu(times_before, &cpu->times)};
     }
@@ -100,7 +100,7 @@ static int find_disk(struct name_matcher *matcher, const struct host_disks *befo
     if (name_matcher_find(matcher, disk->name, &index) < 0)
         return -ENOMEM;
     *ret_before = NULL;
-    if (index != SIZE_MAX && before->disks[index].major == disk->major &&
+    if (index < before->count && before->disks[index].major == disk->major &&
         before->disks[index].minor == disk->minor)
         *ret_before = &before->disks[index];
     return 0;
@@ -109,9 +109,9 @@ static int find_disk(struct name_matcher *matcher, const struct host_disks *befo
 static int fill_disks(const struct host_disks *before, const struct host_disks *after,
                       struct host_usage *usage)
 {
-    double elapsed_s = before ? elapsed_between(before->time_s, after->time_s) : NAN;
+    double elapsed_s = elapsed_between(before->time_s, after->time_s);
     CLEANUP(name_matcher_release)
-    struct name_matcher matcher = NAME_MATCHER(before->disks, before ? before->count : 0);
+    struct name_matcher matcher = NAME_MATCHER(before->disks, before->count);
     struct disk_total total = {0};
 
     if (array_reserve(&usage->disks, &usage->disk_capacity, after->count, sizeof(*usage->disks)) <
@@ -120,7 +120,7 @@ static int fill_disks(const struct host_disks *before, const struct host_disks *
     for (size_t i = 0; i < after->count; i++) {
         const struct host_disk *disk = &after->disks[i];
         const struct host_disk *disk_before = NULL;
-        if (before && find_disk(&matcher, before, disk, &disk_before) < 0)
+        if (find_disk(&matcher, before, disk, &disk_before) < 0)
             return -ENOMEM;
         usage->disks[i] =
             disk_before ? disk_between(disk_before, disk, elapsed_s) : disk_unknown(disk);
@@ -160,9 +160,9 @@ static int fill_interfaces(const struct host_interfaces *before,
                            const struct host_interfaces *after, double overhead_bits,
                            struct host_usage *usage)
 {
-    double elapsed_s = before ? elapsed_between(before->time_s, after->time_s) : NAN;
+    double elapsed_s = elapsed_between(before->time_s, after->time_s);
     CLEANUP(name_matcher_release)
-    struct name_matcher matcher = NAME_MATCHER(before->interfaces, before ? before->count : 0);
+    struct name_matcher matcher = NAME_MATCHER(before->interfaces, before->count);
 
     if (array_reserve(&usage->interfaces, &usage->interface_capacity, after->count,
                       sizeof(*usage->interfaces)) < 0)
@@ -174,7 +174,7 @@ static int fill_interfaces(const struct host_interfaces *before,
             return -ENOMEM;
         /* Against itself over an unknown time: everything about a new device is unknown. */
         usage->interfaces[i] =
-            index != SIZE_MAX
+            index < before->count
                 ? interface_between(&before->interfaces[index], interface, elapsed_s, overhead_bits)
                 : interface_between(interface, interface, NAN, overhead_bits);
     }
@@ -184,23 +184,29 @@ static int fill_interfaces(const struct host_interfaces *before,
 
 /* ---- the whole ---------------------------------------------------------------------------- */
 
+/* What comes before the first sample. */
+static const struct host_sample nothing = {
+    .cpu.time_s = NAN,
+    .memory.time_s = NAN,
+    .disks.time_s = NAN,
+    .interfaces.time_s = NAN,
+};
+
 int usage_host(const struct host_sample *before, const struct host_sample *after,
                double overhead_bits, struct host_usage *usage)
 {
-    static const struct cpu_times unknown = {0};
+    if (!before)
+        before = &nothing;
+    /* Zeroed, or its CPUs could not be read: a time, if any, of nothing. */
+    const struct host_cpu *cpu_before = before->cpu.all.fields > 0 ? &before->cpu : &nothing.cpu;
 
-    /* A group that could not be read, now or then, has no counters. */
-    const struct host_cpu *cpu_before = before && before->cpu.all.fields > 0 ? &before->cpu : NULL;
-    const struct host_disks *disks_before = before ? &before->disks : NULL;
-    const struct host_interfaces *interfaces_before = before ? &before->interfaces : NULL;
-
-    usage->elapsed_s = cpu_before ? elapsed_between(cpu_before->time_s, after->cpu.time_s) : NAN;
-    usage->cpu = usage_cpu(cpu_before ? &cpu_before->all : &unknown, &after->cpu.all);
+    usage->elapsed_s = elapsed_between(cpu_before->time_s, after->cpu.time_s);
+    usage->cpu = usage_cpu(&cpu_before->all, &after->cpu.all);
     usage->memory_percent =
         isnan(after->memory.time_s) ? NAN : usage_memory(after->memory.total, after->memory.free);
     if (fill_cpus(cpu_before, &after->cpu, usage) < 0 ||
-        fill_disks(disks_before, &after->disks, usage) < 0 ||
-        fill_interfaces(interfaces_before, &after->interfaces, overhead_bits, usage) < 0)
+        fill_disks(&before->disks, &after->disks, usage) < 0 ||
+        fill_interfaces(&before->interfaces, &after->interfaces, overhead_bits, usage) < 0)
         return -ENOMEM;
     return 0;
 }

@@ -18,8 +18,7 @@ static double share_of_time(uint64_t before_ns, uint64_t after_ns, double elapse
 static int fill_vcpus(const struct vm_sample *before, const struct vm_sample *after,
                       struct vm_usage *usage)
 {
-    double elapsed_s = before ? elapsed_between(before->vcpu_time_s, after->vcpu_time_s) : NAN;
-    size_t count_before = before ? before->vcpu_count : 0;
+    double elapsed_s = elapsed_between(before->vcpu_time_s, after->vcpu_time_s);
     size_t cursor = 0;
 
     if (array_reserve(&usage->vcpus, &usage->vcpu_capacity, after->vcpu_count,
@@ -29,9 +28,9 @@ static int fill_vcpus(const struct vm_sample *before, const struct vm_sample *af
         const struct vm_vcpu *vcpu = &after->vcpus[i];
         struct vcpu_usage *result = &usage->vcpus[i];
         *result = (struct vcpu_usage){vcpu->number, NAN, NAN, NAN};
-        while (cursor < count_before && before->vcpus[cursor].number < vcpu->number)
+        while (cursor < before->vcpu_count && before->vcpus[cursor].number < vcpu->number)
             cursor++;
-        if (cursor == count_before || before->vcpus[cursor].number != vcpu->number)
+        if (cursor == before->vcpu_count || before->vcpus[cursor].number != vcpu->number)
             continue;
         const struct vm_vcpu *old = &before->vcpus[cursor];
         result->busy_percent = share_of_time(old->time_ns, vcpu->time_ns, elapsed_s);
@@ -45,8 +44,7 @@ static int fill_vcpus(const struct vm_sample *before, const struct vm_sample *af
 static void fill_cpu(const struct vm_sample *before, const struct vm_sample *after,
                      unsigned host_cpus, struct vm_usage *usage)
 {
-    double elapsed_s = before ? elapsed_between(before->cpu_time_s, after->cpu_time_s) : NAN;
-    uint64_t cpu_before = before ? before->cpu_ns : UNKNOWN_U64;
+    double elapsed_s = elapsed_between(before->cpu_time_s, after->cpu_time_s);
     struct known_mean busy = {0};
     struct known_mean steal = {0};
     struct known_mean wait = {0};
@@ -56,13 +54,13 @@ static void fill_cpu(const struct vm_sample *before, const struct vm_sample *aft
         known_mean_add(&steal, usage->vcpus[i].steal_percent);
         known_mean_add(&wait, usage->vcpus[i].wait_percent);
     }
-    usage->cpu_percent = usage_vm_cpu(cpu_before, after->cpu_ns, elapsed_s, host_cpus);
+    usage->cpu_percent = usage_vm_cpu(before->cpu_ns, after->cpu_ns, elapsed_s, host_cpus);
     usage->steal_percent = known_mean_value(&steal);
     usage->wait_percent = known_mean_value(&wait);
     /* The process does more than run vCPUs, so their own times are the better source. */
-    usage->vcpu_percent =
-        busy.count > 0 ? known_mean_value(&busy)
-                       : usage_vm_cpu(cpu_before, after->cpu_ns, elapsed_s, after->vcpu_current);
+    usage->vcpu_percent = busy.count > 0 ? known_mean_value(&busy)
+                                         : usage_vm_cpu(before->cpu_ns, after->cpu_ns, elapsed_s,
+                                                        after->vcpu_current);
 }
 
 static double memory_percent(const struct vm_memory *memory)
@@ -99,9 +97,9 @@ static struct disk_usage disk_between(const struct vm_disk *before, const struct
 static int fill_disks(const struct vm_sample *before, const struct vm_sample *after,
                       struct vm_usage *usage)
 {
-    double elapsed_s = before ? elapsed_between(before->disk_time_s, after->disk_time_s) : NAN;
+    double elapsed_s = elapsed_between(before->disk_time_s, after->disk_time_s);
     CLEANUP(name_matcher_release)
-    struct name_matcher matcher = NAME_MATCHER(before->disks, before ? before->disk_count : 0);
+    struct name_matcher matcher = NAME_MATCHER(before->disks, before->disk_count);
 
     if (array_reserve(&usage->disks, &usage->disk_capacity, after->disk_count,
                       sizeof(*usage->disks)) < 0)
@@ -112,8 +110,9 @@ static int fill_disks(const struct vm_sample *before, const struct vm_sample *af
         if (name_matcher_find(&matcher, disk->name, &index) < 0)
             return -ENOMEM;
         /* Against itself over an unknown time: everything about a new device is unknown. */
-        usage->disks[i] = index != SIZE_MAX ? disk_between(&before->disks[index], disk, elapsed_s)
-                                            : disk_between(disk, disk, NAN);
+        usage->disks[i] = index < before->disk_count
+                              ? disk_between(&before->disks[index], disk, elapsed_s)
+                              : disk_between(disk, disk, NAN);
     }
     usage->disk_count = after->disk_count;
     return 0;
@@ -142,11 +141,9 @@ static struct interface_usage interface_between(const struct vm_interface *befor
 static int fill_interfaces(const struct vm_sample *before, const struct vm_sample *after,
                            double overhead_bits, struct vm_usage *usage)
 {
-    double elapsed_s =
-        before ? elapsed_between(before->interface_time_s, after->interface_time_s) : NAN;
+    double elapsed_s = elapsed_between(before->interface_time_s, after->interface_time_s);
     CLEANUP(name_matcher_release)
-    struct name_matcher matcher =
-        NAME_MATCHER(before->interfaces, before ? before->interface_count : 0);
+    struct name_matcher matcher = NAME_MATCHER(before->interfaces, before->interface_count);
 
     if (array_reserve(&usage->interfaces, &usage->interface_capacity, after->interface_count,
                       sizeof(*usage->interfaces)) < 0)
@@ -157,7 +154,7 @@ static int fill_interfaces(const struct vm_sample *before, const struct vm_sampl
         if (name_matcher_find(&matcher, interface->name, &index) < 0)
             return -ENOMEM;
         usage->interfaces[i] =
-            index != SIZE_MAX
+            index < before->interface_count
                 ? interface_between(&before->interfaces[index], interface, elapsed_s, overhead_bits)
                 : interface_between(interface, interface, NAN, overhead_bits);
     }
@@ -167,11 +164,20 @@ static int fill_interfaces(const struct vm_sample *before, const struct vm_sampl
 
 /* ---- the whole -------------------------------------------------------------------------------- */
 
+/* What comes before the first sample. */
+static const struct vm_sample nothing = {
+    .cpu_time_s = NAN,
+    .cpu_ns = UNKNOWN_U64,
+    .vcpu_time_s = NAN,
+    .disk_time_s = NAN,
+    .interface_time_s = NAN,
+};
+
 int usage_vm(const struct vm_sample *before, const struct vm_sample *after, unsigned host_cpus,
              double overhead_bits, struct vm_usage *usage)
 {
-    if (before && before->incarnation != after->incarnation)
-        before = NULL;
+    if (!before || before->incarnation != after->incarnation)
+        before = &nothing;
     if (fill_vcpus(before, after, usage) < 0 || fill_disks(before, after, usage) < 0 ||
         fill_interfaces(before, after, overhead_bits, usage) < 0)
         return -ENOMEM;

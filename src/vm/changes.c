@@ -104,8 +104,7 @@ static int changed_while_active(struct vm_set *set, const struct vm_sample *befo
     if (held_by_migration(before) && runs_after_migration(after)) {
         r = vm_set_add_event(set, VM_EVENT_MIGRATED_IN, after, "VM %s migrated to this host",
                              after->name);
-    } else if (before->state != after->state && !held_by_migration(before) &&
-               !held_by_migration(after)) {
+    } else if (before->state != after->state && !held_by_migration(after)) {
         if (after->state == VM_STATE_CRASHED ||
             (after->state == VM_STATE_PAUSED && after->reason == REASON_PAUSED_CRASHED))
             r = vm_set_add_event(set, VM_EVENT_CRASHED, after, "VM %s: its guest crashed",
@@ -116,7 +115,7 @@ static int changed_while_active(struct vm_set *set, const struct vm_sample *befo
         else if (after->state == VM_STATE_SUSPENDED)
             r = vm_set_add_event(set, VM_EVENT_PAUSED, after, "VM %s suspended by its guest",
                                  after->name);
-        else if (after->state == VM_STATE_RUNNING &&
+        else if (after->state == VM_STATE_RUNNING && !held_by_migration(before) &&
                  (before->state == VM_STATE_PAUSED || before->state == VM_STATE_SUSPENDED))
             r = vm_set_add_event(set, VM_EVENT_RESUMED, after, "VM %s resumed", after->name);
     }

@@ -81,7 +81,7 @@ static int take_interface(xmlNode *node, struct domain_devices *devices)
 
 static int take_devices(const xmlNode *parent, struct domain_devices *devices)
 {
-    char model[16];
+    char model[32]; /* "virtio-non-transitional" */
     int r = 0;
 
     for (xmlNode *node = parent->children; node && r == 0; node = node->next) {

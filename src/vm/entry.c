@@ -34,7 +34,6 @@ static void entry_restart(struct vm_entry *entry)
     entry->balloon = (struct balloon_schedule){0};
     entry->period_set = false;
     entry->silent_cycles = 0;
-    vm_sample_clear(&entry->last);
     vm_memory_clear(&entry->memory);
 }
 
@@ -44,7 +43,6 @@ static void entry_release(struct vm_entry *entry)
         virDomainFree(entry->domain);
     kernel_vm_release(&entry->kernel);
     vm_sample_release(&entry->reading);
-    vm_sample_release(&entry->last);
     domain_devices_release(&entry->devices);
 }
 
@@ -279,72 +277,6 @@ int entry_recall(const struct vm_entry *entry, struct vm_sample *vm)
     vm->reason = entry->reason;
     vm->active = entry->active;
     return entry->active ? entry_recall_interfaces(entry, vm) : 0;
-}
-
-/* Copies a list, using the memory that `to` has. */
-static int copy_list(const void *from, size_t count, size_t size, void *to, size_t *to_count,
-                     size_t *to_capacity)
-{
-    char *items;
-    int r = array_reserve(to, to_capacity, count, size);
-
-    if (r < 0)
-        return r;
-    memcpy(&items, to, sizeof(items));
-    if (count > 0)
-        memcpy(items, from, count * size);
-    *to_count = count;
-    return 0;
-}
-
-#define COPY_LIST(from, to, list)                                                                  \
-    copy_list((from)->list##s, (from)->list##_count, sizeof(*(from)->list##s), &(to)->list##s,     \
-              &(to)->list##_count, &(to)->list##_capacity)
-
-/* One group from one sample to the other. */
-static int copy_group(const struct vm_sample *from, struct vm_sample *to, unsigned group)
-{
-    switch (group) {
-    case VM_GROUP_CPU:
-        to->cpu_ns = from->cpu_ns;
-        to->cpu_time_s = from->cpu_time_s;
-        return 0;
-    case VM_GROUP_VCPU:
-        to->vcpu_current = from->vcpu_current;
-        to->vcpu_time_s = from->vcpu_time_s;
-        return COPY_LIST(from, to, vcpu);
-    case VM_GROUP_BLOCK:
-        to->disk_time_s = from->disk_time_s;
-        return COPY_LIST(from, to, disk);
-    default:
-        to->interface_time_s = from->interface_time_s;
-        return COPY_LIST(from, to, interface);
-    }
-}
-
-static double group_time(const struct vm_sample *vm, unsigned group)
-{
-    return group == VM_GROUP_CPU     ? vm->cpu_time_s
-           : group == VM_GROUP_VCPU  ? vm->vcpu_time_s
-           : group == VM_GROUP_BLOCK ? vm->disk_time_s
-                                     : vm->interface_time_s;
-}
-
-int entry_carry(struct vm_entry *entry, struct vm_sample *vm)
-{
-    static const unsigned groups[] = {VM_GROUP_CPU, VM_GROUP_VCPU, VM_GROUP_BLOCK,
-                                      VM_GROUP_INTERFACE};
-    int r = 0;
-
-    for (size_t i = 0; i < ARRAY_LENGTH(groups) && r == 0; i++) {
-        if (!isnan(group_time(vm, groups[i]))) {
-            r = copy_group(vm, &entry->last, groups[i]);
-        } else if (!isnan(group_time(&entry->last, groups[i]))) {
-            r = copy_group(&entry->last, vm, groups[i]);
-            vm->carried |= groups[i];
-        }
-    }
-    return r;
 }
 
 bool entry_needs_devices(const struct vm_entry *entry, const struct vm_sample *vm)

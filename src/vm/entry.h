@@ -35,8 +35,6 @@ struct vm_entry {
     bool period_set;
     struct vm_memory memory; /* the last answer */
 
-    struct vm_sample last; /* the last reading of each group that can be carried */
-
     unsigned silent_cycles; /* its monitor told nothing, so often in a row */
 };
 
@@ -85,12 +83,6 @@ int entry_recall_interfaces(const struct vm_entry *entry, struct vm_sample *vm);
 
 /* A sample without libvirt: name, state and interfaces as they were last. 0 or -ENOMEM. */
 int entry_recall(const struct vm_entry *entry, struct vm_sample *vm);
-
-/*
- * Keeps what the sample has; gives it what it lacks and an earlier one of this
- * run had (see vm_sample.carried). 0 or -ENOMEM.
- */
-int entry_carry(struct vm_entry *entry, struct vm_sample *vm);
 
 /* Do the devices of the sample (names) differ from those of the XML that is known? */
 bool entry_needs_devices(const struct vm_entry *entry, const struct vm_sample *vm);

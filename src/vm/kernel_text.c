@@ -177,7 +177,7 @@ int process_parse_vcpu_comm(struct text text, unsigned *ret_number)
     if (!slash || !text_starts_with(text, "CPU "))
         return -ENOENT;
     digits = (struct text){text.at + 4, slash};
-    if (!text_next_u64(&digits, &number) || number > 4096)
+    if (!text_next_u64(&digits, &number) || digits.at != slash || number > 4096)
         return -ENOENT;
     *ret_number = (unsigned)number;
     return 0;

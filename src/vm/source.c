@@ -274,8 +274,6 @@ static int finish_answered(struct vm_source *source, struct stats_job *job,
             source_complete_late(source, interfaces, set);
     }
     if (r == 0)
-        r = source_carry(source, set);
-    if (r == 0)
         r = say_up(source, set);
     if (r == 0)
         r = note_changes(source, set);
@@ -344,8 +342,6 @@ int vm_source_sample(struct vm_source *source, const struct host_interfaces *int
         r = say_late(source, set);
         if (r == 0)
             r = source_fill_from_memory(source, interfaces, set);
-        if (r == 0)
-            r = source_carry(source, set);
     } else {
         r = source->connecting ? say_late(source, set) : say_down(source, set);
     }

@@ -70,12 +70,6 @@ int source_fill_from_answer(struct vm_source *source, struct stats_job *job,
 int source_fill_from_memory(struct vm_source *source, const struct host_interfaces *interfaces,
                             struct vm_set *set);
 
-/*
- * Ends the filling: carries what this cycle could not read from an earlier
- * one. 0 or -ENOMEM.
- */
-int source_carry(struct vm_source *source, struct vm_set *set);
-
 /* Takes what came in after the set was filled. */
 void source_complete_late(struct vm_source *source, const struct host_interfaces *interfaces,
                           struct vm_set *set);

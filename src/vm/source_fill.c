@@ -135,17 +135,3 @@ void source_complete_late(struct vm_source *source, const struct host_interfaces
             entry_complete_late(entry, interfaces, &set->vms[i]);
     }
 }
-
-int source_carry(struct vm_source *source, struct vm_set *set)
-{
-    int r = 0;
-
-    for (size_t i = 0; i < set->count && r == 0; i++) {
-        struct vm_entry *entry =
-            set->vms[i].active ? entries_find(&source->entries, set->vms[i].uuid) : NULL;
-
-        if (entry)
-            r = entry_carry(entry, &set->vms[i]);
-    }
-    return r;
-}

@@ -52,7 +52,6 @@ void vm_sample_clear(struct vm_sample *vm)
     vm->reason = 0;
     vm->active = false;
     vm->answering = true;
-    vm->carried = 0;
     vm->cpu_time_s = vm->vcpu_time_s = vm->disk_time_s = vm->interface_time_s = NAN;
     vm->cpu_ns = UNKNOWN_U64;
     vm->vcpu_current = 0;

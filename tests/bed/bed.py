@@ -342,15 +342,11 @@ def known(rows):
     return [row for row in rows if not math.isnan(row[1])]
 
 
-def main(function, *host_options):
-    """Runs function(host) on a host that is up; exit status 0, 1 or 77."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if not os.path.exists(SETMOV):
-        sys.exit(f"{SETMOV} is not built")
+def run_on_host(function, options):
     host = None
     status = 1
     try:
-        host = Host(*host_options)
+        host = Host(*options)
         function(host)
         status = 0
     except Failed as failure:
@@ -361,4 +357,19 @@ def main(function, *host_options):
                 say(f"kept: {host.dir}")
             else:
                 host.down()
+    return status
+
+
+def main(function, *variants):
+    """Runs function(host) on a host for each variant (a tuple of options of host.sh up); exits 0, 1 or 77."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if not os.path.exists(SETMOV):
+        sys.exit(f"{SETMOV} is not built")
+    status = 0
+    for options in variants or ((),):
+        if options:
+            say(f"with {' '.join(options)}")
+        status = run_on_host(function, options)
+        if status != 0:
+            break
     sys.exit(status)

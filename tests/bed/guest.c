@@ -7,7 +7,7 @@
  * One command a line, one answer a line ("ok ..." or "error ..."):
  *   write DEVICE BYTES SECONDS  writes from the start, past the page cache, evenly over SECONDS
  *   read DEVICE BYTES SECONDS   reads the same way
- *   send INTERFACE COUNT BYTES  raw Ethernet frames of BYTES (without FCS)
+ *   send INTERFACE COUNT BYTES SECONDS  raw Ethernet frames of BYTES (without FCS)
  *   net INTERFACE               rx_packets rx_bytes tx_packets tx_bytes
  *   burn SECONDS                keeps one CPU busy; answers at once
  *   memory                      MemTotal MemFree MemAvailable in bytes
@@ -63,6 +63,13 @@ static void load_modules(void)
         fclose(list);
 }
 
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 static int interface_up(int fd, const char *name)
 {
     struct ifreq request = {0};
@@ -71,13 +78,6 @@ static int interface_up(int fd, const char *name)
         return -1;
     request.ifr_flags |= IFF_UP;
     return ioctl(fd, SIOCSIFFLAGS, &request);
-}
-
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 /* Reads or writes `bytes` from the start of /dev/DEVICE, not through the page cache. */
@@ -117,7 +117,7 @@ static void transfer(const char *device, uint64_t bytes, double seconds, bool wr
 /* The host's bridge, whose address the test bed has set; nobody answers it. */
 static const unsigned char bridge_mac[6] = {0x52, 0x54, 0x00, 0x77, 0x00, 0x01};
 
-static void send_frames(const char *interface, unsigned count, unsigned bytes)
+static void send_frames(const char *interface, unsigned count, unsigned bytes, double seconds)
 {
     unsigned char frame[FRAME_MAX] = {0};
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -136,7 +136,10 @@ static void send_frames(const char *interface, unsigned count, unsigned bytes)
     struct sockaddr_ll to = {.sll_family = AF_PACKET,
                              .sll_ifindex = (int)if_nametoindex(interface)};
     unsigned sent = 0;
+    double start_s = now_s();
     while (sent < count) {
+        while (now_s() < start_s + seconds * sent / count)
+            usleep(5000);
         if (sendto(fd, frame, bytes, 0, (struct sockaddr *)&to, sizeof(to)) == (ssize_t)bytes)
             sent++;
         else if (errno == ENOBUFS || errno == EAGAIN)
@@ -231,13 +234,15 @@ static void obey(const char *line)
     char word[32] = "";
     uint64_t first = 0;
     uint64_t second = 0;
-    int words = sscanf(line, "%31s %31s %" SCNu64 " %" SCNu64, name, word, &first, &second);
+    uint64_t third = 0;
+    int words = sscanf(line, "%31s %31s %" SCNu64 " %" SCNu64 " %" SCNu64, name, word, &first,
+                       &second, &third);
     if (words < 1)
         return;
     if (strcmp(name, "write") == 0 || strcmp(name, "read") == 0) {
         transfer(word, first, (double)second, name[0] == 'w');
     } else if (strcmp(name, "send") == 0) {
-        send_frames(word, (unsigned)first, (unsigned)second);
+        send_frames(word, (unsigned)first, (unsigned)second, (double)third);
     } else if (strcmp(name, "net") == 0) {
         tell_net(word);
     } else if (strcmp(name, "burn") == 0) {

@@ -50,7 +50,7 @@ init_pid() {
 
 # ---- cgroups ----------------------------------------------------------------
 
-# "hierarchy-directory" of each hierarchy libvirt would use on this machine.
+# The directory of each hierarchy that libvirt would use on this machine.
 cgroup_roots() {
     local controller
     if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
@@ -85,17 +85,19 @@ cgroup_enter() {
     done
 }
 
+# False while something is left: the kernel takes a moment to empty a cgroup.
 cgroup_remove() {
-    local name=$1 root
+    local name=$1 root left=0
     for root in $(cgroup_roots); do
-        [ -d "$root/$name" ] && find "$root/$name" -depth -type d -exec rmdir {} + 2>/dev/null
+        [ -d "$root/$name" ] || continue
+        find "$root/$name" -depth -type d -exec rmdir {} + 2>/dev/null || left=1
     done
-    return 0
+    return $left
 }
 
 # Inside: shows the hierarchies as if the host's cgroup were their root.
 cgroup_mount() {
-    local line controllers
+    local controllers
     [ -d /sys/fs/cgroup ] || return 0
     if [ "$BED_CGROUP" = v2 ]; then
         mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -107,7 +109,7 @@ cgroup_mount() {
         return
     fi
     mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
-    while IFS=: read -r _ controllers line; do
+    while IFS=: read -r _ controllers _; do
         case ",$controllers," in
         *,cpu,* | *,cpuacct,* | *,memory,*)
             mkdir "/sys/fs/cgroup/$controllers"
@@ -120,7 +122,7 @@ cgroup_mount() {
 # ---- configuration -------------------------------------------------------------
 
 write_configuration() {
-    local dir=$1 cgroup=$2 part
+    local dir=$1 cgroup=$2
     mkdir -p "$dir"/{etc/qemu,lib/images,log/qemu,cache,sockets}
     chmod 755 "$dir"/{etc,lib,log,cache}
     cat >"$dir/etc/libvirtd.conf" <<END
@@ -280,10 +282,8 @@ down() {
     fi
     rm -f "$dir/init.pid" "$dir/init.ns"
     if [ -s "$dir/cgroup.name" ]; then
-        for ((i = 0; i < 20; i++)); do
-            cgroup_remove "$(cat "$dir/cgroup.name")"
-            ls -d /sys/fs/cgroup/*/"$(cat "$dir/cgroup.name")" "/sys/fs/cgroup/$(cat "$dir/cgroup.name")" \
-                >/dev/null 2>&1 || break
+        for ((i = 0; i < 100; i++)); do
+            ! cgroup_remove "$(cat "$dir/cgroup.name")" || break
             sleep 0.1
         done
         rm -f "$dir/cgroup.name"

@@ -57,12 +57,22 @@ static int teardown(void **state)
 
 /* ---- looking at what was dispatched --------------------------------------------- */
 
-static double gauge_of(const char *name, size_t index)
+/* Never NULL: a name that was not dispatched fails the test. */
+static const struct stub_values *values_of(const char *name)
 {
+    static const struct stub_values none;
     const struct stub_values *values = stub_find(name);
 
-    if (values == NULL)
-        fail_msg("no values for %s", name);
+    if (values != NULL)
+        return values;
+    fail_msg("no values for %s", name);
+    return &none;
+}
+
+static double gauge_of(const char *name, size_t index)
+{
+    const struct stub_values *values = values_of(name);
+
     assert_true(index < values->count);
     return values->values[index].gauge;
 }
@@ -84,10 +94,8 @@ static void assert_gauges(const char *name, double first, double second)
 
 static void assert_counters(const char *name, int64_t first, int64_t second)
 {
-    const struct stub_values *values = stub_find(name);
+    const struct stub_values *values = values_of(name);
 
-    if (values == NULL)
-        fail_msg("no values for %s", name);
     assert_int_equal(values->count, 2);
     assert_int_equal(values->values[0].derive, first);
     assert_int_equal(values->values[1].derive, second);
@@ -270,8 +278,8 @@ static void test_host_figures(void **state)
 static void test_host_counters(void **state)
 {
     host_two_cycles(*state);
-    assert_int_equal(stub_find("node1/setmov-host/cpu-user")->values[0].derive, 150);
-    assert_int_equal(stub_find("node1/setmov-host/cpu-wait")->values[0].derive, 0);
+    assert_int_equal(values_of("node1/setmov-host/cpu-user")->values[0].derive, 150);
+    assert_int_equal(values_of("node1/setmov-host/cpu-wait")->values[0].derive, 0);
     assert_counters("node1/setmov-host/disk_octets-sda", 208 * 512, 400 * 512);
     assert_counters("node1/setmov-host/disk_ops-sda", 14, 20);
     assert_counters("node1/setmov-host/disk_merged-sda", 1, 2);
@@ -282,12 +290,12 @@ static void test_host_counters(void **state)
     assert_counters("node1/setmov-host/if_errors-eth0", 1, 3);
     assert_counters("node1/setmov-host/if_dropped-eth0", 2, 4);
     /* Meta data: the host's address, the interface's MAC address. */
-    assert_string_equal(stub_find("node1/setmov-host/percent-cpu")->meta->value, "192.0.2.7");
-    assert_string_equal(stub_find("node1/setmov-host/if_octets-eth0")->meta->value,
+    assert_string_equal(values_of("node1/setmov-host/percent-cpu")->meta->value, "192.0.2.7");
+    assert_string_equal(values_of("node1/setmov-host/if_octets-eth0")->meta->value,
                         "52:54:00:12:34:56");
-    assert_null(stub_find("node1/setmov-host/if_packets-eth0")->meta);
-    assert_true(stub_find("node1/setmov-host/cpu-user")->time == TIME_T_TO_CDTIME_T(1000));
-    assert_true(stub_find("node1/setmov-host/cpu-user")->interval == TIME_T_TO_CDTIME_T(1));
+    assert_null(values_of("node1/setmov-host/if_packets-eth0")->meta);
+    assert_true(values_of("node1/setmov-host/cpu-user")->time == TIME_T_TO_CDTIME_T(1000));
+    assert_true(values_of("node1/setmov-host/cpu-user")->interval == TIME_T_TO_CDTIME_T(1));
 }
 
 static void test_host_filters(void **state)
@@ -314,13 +322,13 @@ static void test_vm_figures(void **state)
     assert_absent("vm1/setmov/setmov_percent-cpu"); /* begins when it is known */
     cycle(*state, 1);
     assert_gauges("vm1/setmov/domain_state", 1, 1);
-    assert_string_equal(stub_find("vm1/setmov/domain_state")->meta->value, UUID_1);
+    assert_string_equal(values_of("vm1/setmov/domain_state")->meta->value, UUID_1);
     assert_gauge("vm1/setmov/setmov_percent-cpu", 20);
     assert_gauge("vm1/setmov/setmov_percent-vcpu", 37.5);
     assert_gauge("vm1/setmov/setmov_percent-vcpu0", 50);
     assert_gauge("vm1/setmov/setmov_percent-vcpu1", 25);
-    assert_int_equal(stub_find("vm1/setmov/virt_cpu_total")->values[0].derive, 1600000000);
-    assert_int_equal(stub_find("vm1/setmov/virt_vcpu-1")->values[0].derive, 500000000);
+    assert_int_equal(values_of("vm1/setmov/virt_cpu_total")->values[0].derive, 1600000000);
+    assert_int_equal(values_of("vm1/setmov/virt_vcpu-1")->values[0].derive, 500000000);
     assert_gauges("vm1/setmov/setmov_disk-vda", 2048, 0);
     assert_gauge("vm1/setmov/setmov_latency-vda", 0.005);
     assert_counters("vm1/setmov/disk_octets-vda", 5096, 7000);

@@ -413,8 +413,13 @@ static void no_time_or_time_backwards_is_unknown(void **state)
     struct host_interface before_interfaces[1], after_interfaces[1];
     name_interface(&before_interfaces[0], 1, 10);
     name_interface(&after_interfaces[0], 1, 20);
-    struct host_sample before = {.interfaces = INTERFACES(before_interfaces)};
-    struct host_sample after = {.interfaces = INTERFACES(after_interfaces)};
+    struct host_disk before_disks[] = {{.name = "sda"}};
+    struct host_disk after_disks[] = {
+        {.name = "sda", .counters = {.read_ops = 5, .read_ms = 50, .io_ms = 50}}};
+    struct host_sample before = {.disks = DISKS(before_disks),
+                                 .interfaces = INTERFACES(before_interfaces)};
+    struct host_sample after = {.disks = DISKS(after_disks),
+                                .interfaces = INTERFACES(after_interfaces)};
     static const double times_s[] = {100, 99, NAN, INFINITY};
     struct host_usage usage = {0};
     set_times(&before, 100);
@@ -422,6 +427,9 @@ static void no_time_or_time_backwards_is_unknown(void **state)
         set_times(&after, times_s[i]);
         assert_int_equal(usage_host(&before, &after, 20, &usage), 0);
         assert_unknown(usage.interfaces[0].rx.packets_per_s);
+        assert_unknown(usage.disks[0].read_ops_per_s);
+        assert_unknown(usage.disks[0].read_latency_s);
+        assert_unknown(usage.disks[0].busy_percent);
     }
     host_usage_release(&usage);
 }

@@ -232,12 +232,13 @@ static void restarted_vm_is_unknown_even_where_counters_grew(void **state)
 static void a_group_that_was_not_read_is_unknown_alone(void **state)
 {
     (void)state;
-    struct vm_disk disks[] = {busy_disk("vda", 1)};
+    struct vm_disk before_disks[] = {busy_disk("vda", 1)};
+    struct vm_disk after_disks[] = {busy_disk("vda", 2)};
     struct vm_sample before = make_vm(100, 0, 1);
     struct vm_sample after = make_vm(101, 500000000, 1);
     struct vm_usage usage = {0};
-    before.disks = disks, before.disk_count = 1;
-    after.disks = disks, after.disk_count = 1;
+    before.disks = before_disks, before.disk_count = 1;
+    after.disks = after_disks, after.disk_count = 1;
     after.disk_time_s = NAN;
     assert_int_equal(usage_vm(&before, &after, 4, 20, &usage), 0);
     assert_near(usage.cpu_percent, 12.5);
