@@ -105,11 +105,24 @@ command -v mmdebstrap >/dev/null || { echo "chroot.sh: needs the package mmdebst
 [ $# -gt 0 ] || set -- demo
 
 system=$(mktemp -d /tmp/setmov-chroot.XXXXXX)
-trap 'rm -rf --one-file-system "$system"' EXIT
+inside_pid=
+# Killing unshare ends its PID namespace, and with it the mounts; it passes over softer signals.
+end()
+{
+    if [ -n "$inside_pid" ]; then
+        kill -KILL "$inside_pid" 2>/dev/null || true
+        wait "$inside_pid" 2>/dev/null || true
+    fi
+    rm -rf --one-file-system "$system"
+}
+trap end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 chmod 755 "$system"
 make_system "$system"
 copy_tree "$system"
-unshare --mount --pid --fork --kill-child --propagation private bash "${BASH_SOURCE[0]}" --inside "$system" "$@"
+unshare --mount --pid --fork --kill-child --propagation private bash "${BASH_SOURCE[0]}" --inside "$system" "$@" &
+inside_pid=$!
+wait "$inside_pid"
+inside_pid=
 echo "== all of it worked in a clean system: $*"

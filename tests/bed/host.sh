@@ -35,6 +35,10 @@ check() {
     for tool in unshare nsenter tini ip libvirtd virsh qemu-system-x86_64; do
         command -v "$tool" >/dev/null || skip "the libvirt test bed needs $tool"
     done
+    local place
+    for place in /etc/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt; do
+        [ -d "$place" ] || skip "no $place (package libvirt-daemon-system)"
+    done
     unshare -m -p -f -u -n -i true 2>/dev/null || skip "no permission to make namespaces"
     [ -c /dev/net/tun ] || skip "no /dev/net/tun for the guests' interfaces"
 }

@@ -207,12 +207,12 @@ def wall_of_setmov(run):
     return statistics.mean(row[1] for row in run.rows(("bedhost", "self", "duration", "cycle")))
 
 
-def settle(host):
-    """Waits until the guests' firmware has given up and they idle."""
+def settle(host, guests):
+    """Waits until the guests' firmware has given up and they idle: about half a per cent of a CPU each."""
     def idle():
         before = qemu_cpu(host)
         time.sleep(1)
-        return qemu_cpu(host) - before < 0.3
+        return qemu_cpu(host) - before < 0.01 * guests
 
     bed.poll(idle, 180, "the guests idle")
 
@@ -257,7 +257,7 @@ def bench(host):
     began = time.monotonic()
     host.idle_guests(guests)
     print(f"{guests} guests (2 disks, 2 interfaces, 16 MiB, TCG) started in {time.monotonic() - began:.0f} s")
-    settle(host)
+    settle(host, guests)
     runs = []
     for label, name, options in (("virt, as it comes", "virt", ""),
                                  ("virt, comparable ExtraStats", "virt", 'ExtraStats "disk vcpu memory domain_state"'),

@@ -158,6 +158,18 @@ static void a_skewed_clock_matters_once(void **state)
     assert_false(balloon_stale(&ahead.schedule, 1250));
 }
 
+static void a_report_dated_back_is_a_report(void **state)
+{
+    struct balloon_schedule schedule = {0};
+
+    (void)state;
+    balloon_answered(&schedule, 100, WALL_S, (uint64_t)WALL_S);
+    balloon_answered(&schedule, 140, WALL_S + 40, (uint64_t)WALL_S - 3600);
+    assert_false(balloon_stale(&schedule, 140));
+    assert_false(balloon_stale(&schedule, 169));
+    assert_true(balloon_stale(&schedule, 171));
+}
+
 static void a_driver_without_dates_is_believed(void **state)
 {
     struct balloon_schedule schedule = {0};
@@ -181,6 +193,7 @@ int main(void)
         cmocka_unit_test(a_guest_that_stops_reporting_turns_stale_and_comes_back),
         cmocka_unit_test(a_first_report_of_long_ago_is_stale),
         cmocka_unit_test(a_skewed_clock_matters_once),
+        cmocka_unit_test(a_report_dated_back_is_a_report),
         cmocka_unit_test(a_driver_without_dates_is_believed),
     };
 

@@ -143,10 +143,14 @@ static void size_is_bounded(void **state)
 {
     CLEANUP(domain_devices_release) struct domain_devices devices = {.disks = NULL};
     char *text = blanks_behind("<domain/>", (size_t)20 << 20);
+    struct error err = {""};
 
     (void)state;
     assert_int_equal(parse(text, (size_t)1 << 20, &devices, NULL), 0);
     check_refused(text, (size_t)20 << 20);
+    assert_int_equal(domain_devices_parse(text_of(text, (size_t)20 << 20), &devices, &err),
+                     -EBADMSG);
+    assert_string_equal(err.text, "domain XML: above 16 MiB"); /* before libxml2 sees any of it */
     check_refused(text, ((size_t)16 << 20) + 1);
     free(text);
 }

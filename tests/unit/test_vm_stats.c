@@ -23,8 +23,7 @@
 #include <math.h>
 
 static const char *const recorded[] = {
-    "running",     "paused", "hung",       "backing", "shut-off",
-    "test-driver", "broken", "new-fields",
+    "running", "paused", "hung", "backing", "shut-off", "test-driver", "broken", "new-fields",
 };
 
 struct answer {
@@ -100,7 +99,8 @@ static void put_interface(FILE *out, const struct vm_interface *n)
 static void put_vm(FILE *out, const struct vm_sample *vm)
 {
     fprintf(out, "vm \"%s\" %s reason=%d%s counters=%s\ncpu", vm->name, vm_state_text(vm->state),
-            vm->reason, vm->active ? " active" : "", vm_sample_has_disk_counters(vm) ? "yes" : "no");
+            vm->reason, vm->active ? " active" : "",
+            vm_sample_has_disk_counters(vm) ? "yes" : "no");
     put(out, "ns", vm->cpu_ns);
     fprintf(out, " vcpus=%u\n", vm->vcpu_current);
     for (size_t i = 0; i < vm->vcpu_count; i++) {
