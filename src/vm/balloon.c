@@ -26,7 +26,8 @@ void balloon_answered(struct balloon_schedule *schedule, double now_s, double wa
         schedule->reported_s = now_s;
         schedule->ask_every_s = fmax(BALLOON_ASK_MIN_S, schedule->ask_every_s / 2);
     } else {
-        schedule->ask_every_s = fmin(BALLOON_ASK_MAX_S, schedule->ask_every_s * 2);
+        schedule->ask_every_s = fmin(last_update == 0 ? BALLOON_ASK_NEVER_S : BALLOON_ASK_MAX_S,
+                                     schedule->ask_every_s * 2);
     }
     schedule->asked_s = now_s;
     schedule->last_update = last_update;

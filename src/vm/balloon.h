@@ -15,6 +15,8 @@
 
 #define BALLOON_ASK_MIN_S 0.5
 #define BALLOON_ASK_MAX_S 10.0
+/* A guest that has never reported most likely never will: no driver, or no period set. */
+#define BALLOON_ASK_NEVER_S 30.0
 /* A report is stale when none came for this long, or for three of the guest's own periods. */
 #define BALLOON_STALE_S 30.0
 

@@ -222,6 +222,13 @@ struct vm_answer *stats_job_append(struct stats_job *job, virDomainPtr domain)
     return answer;
 }
 
+int vm_answer_compare(const void *a, const void *b)
+{
+    const struct vm_answer *one = a, *other = b;
+
+    return vm_sample_compare(&one->vm, &other->vm);
+}
+
 /* Running, or what is left of a crash that keeps its id. */
 static void set_active(struct vm_sample *vm)
 {
@@ -266,8 +273,10 @@ static int ask_bulk(struct stats_job *job)
     int count, r = 0;
 
     job->rpc_count++;
-    count = virConnectGetAllDomainStats(job->link->connection, libvirt_mask(job->wanted), &records,
-                                        flags);
+    count = job->domains
+                ? virDomainListGetStats(job->domains, libvirt_mask(job->wanted), &records, flags)
+                : virConnectGetAllDomainStats(job->link->connection, libvirt_mask(job->wanted),
+                                              &records, flags);
     if (count < 0) {
         if (virGetLastErrorCode() == VIR_ERR_NO_SUPPORT) {
             job->no_bulk = true;
@@ -282,6 +291,8 @@ static int ask_bulk(struct stats_job *job)
         if (answer) {
             vm_sample_finish(&answer->vm);
             set_active(&answer->vm);
+            answer->asked = job->wanted & VM_GROUP_BLOCK;
+            answer->no_wait = job->no_wait;
             job->bulk_groups |= answer->groups;
         }
     }
@@ -326,6 +337,9 @@ static void stats_free(struct job *base)
             virDomainFree(job->answers[i].domain);
     }
     free(job->answers);
+    for (size_t i = 0; i < job->domain_count; i++)
+        virDomainFree(job->domains[i]);
+    free(job->domains);
     link_unref(job->link);
     free(job);
 }
@@ -342,6 +356,20 @@ struct stats_job *stats_job_new(struct link *link, unsigned wanted, bool no_wait
     job->wanted = wanted;
     job->no_wait = no_wait;
     return job;
+}
+
+int stats_job_limit(struct stats_job *job, size_t room)
+{
+    job->domains = calloc(room + 1, sizeof(virDomainPtr));
+    return job->domains ? 0 : -ENOMEM;
+}
+
+int stats_job_add_domain(struct stats_job *job, virDomainPtr domain)
+{
+    if (virDomainRef(domain) < 0)
+        return -EINVAL;
+    job->domains[job->domain_count++] = domain;
+    return 0;
 }
 
 /* ---- questions to single VMs ----------------------------------------------------------- */

@@ -50,6 +50,8 @@ struct job *close_job_new(struct link *link);
 struct vm_answer {
     struct vm_sample vm;
     unsigned groups;     /* VM_GROUP_ bits that were told */
+    bool asked;          /* its monitor was asked, and the call came back */
+    bool no_wait;        /* by a call that passes over a VM that is busy */
     virDomainPtr domain; /* a reference */
 };
 
@@ -59,6 +61,8 @@ struct stats_job {
     unsigned wanted; /* VM_GROUP_ bits */
     bool no_wait;    /* leave out what a VM that is busy or hangs would have to be asked */
     bool refresh_node;
+    virDomainPtr *domains; /* the VMs to ask, NULL at the end, references; NULL: all */
+    size_t domain_count;
     /* What the driver can do; in and out. */
     bool no_bulk;         /* it has no bulk call */
     unsigned bulk_groups; /* groups that its bulk call has been seen to tell */
@@ -74,6 +78,10 @@ struct stats_job {
 };
 
 struct stats_job *stats_job_new(struct link *link, unsigned wanted, bool no_wait);
+
+/* Limits the job to VMs: room for `room` of them, then one by one (a reference each). */
+int stats_job_limit(struct stats_job *job, size_t room);
+int stats_job_add_domain(struct stats_job *job, virDomainPtr domain);
 
 /* ---- questions to single VMs ------------------------------------------------------ */
 
@@ -113,6 +121,9 @@ void fallback_fill(struct stats_job *job, struct vm_answer *answer, unsigned mis
 
 /* The list of VMs by virConnectListAllDomains (fallback.c). 0 or negative errno. */
 int fallback_list(struct stats_job *job);
+
+/* The order of a set, for qsort and bsearch over answers. */
+int vm_answer_compare(const void *a, const void *b);
 
 /* Appends an answer for `domain` (takes a reference). NULL: out of memory. */
 struct vm_answer *stats_job_append(struct stats_job *job, virDomainPtr domain);

@@ -31,6 +31,7 @@ static void drop_link(struct vm_source *source)
     struct job *closing;
 
     workers_abandon(source->workers, source->stats ? &source->stats->job : NULL);
+    source_abandon_blocks(source);
     workers_abandon(source->workers, source->devices ? &source->devices->job : NULL);
     workers_abandon(source->workers, source->balloons ? &source->balloons->job : NULL);
     source->stats = NULL;
@@ -146,7 +147,7 @@ static void begin_connection(struct vm_source *source, struct link *link)
     source->no_bulk = source->kernel_knows_cpu = source->kernel_knows_taps = false;
     source->bulk_groups = source->unsupported = 0;
     source->node_read_s = clock_monotonic_s();
-    source->usual_s = 0;
+    source->usual_s = source->usual_block_s = 0;
     source->late_cycles = 0;
     source->balloon_cost_s = BALLOON_COST_S;
     find_pid_directory(source);
@@ -251,8 +252,8 @@ static void learn_from(struct vm_source *source, const struct stats_job *job)
     double took = job->end_s - job->begin_s;
 
     source->no_bulk = job->no_bulk;
-    source->bulk_groups = job->bulk_groups;
-    source->unsupported = job->unsupported;
+    source->bulk_groups |= job->bulk_groups;
+    source->unsupported |= job->unsupported;
     source->usual_s = source->first_cycle ? took : 0.8 * source->usual_s + 0.2 * took;
     source->first_cycle = false;
     source->late_cycles = 0;
@@ -269,7 +270,9 @@ static int finish_answered(struct vm_source *source, struct stats_job *job,
     r = source_fill_from_answer(source, job, interfaces, paths, set);
     if (r == 0 && !source->no_bulk) {
         late = source_ask_details(source, DETAIL_DEVICES, until_s, set);
-        late |= source_ask_details(source, DETAIL_BALLOON, until_s, set);
+        /* Where an answer is missing some VM may hang: its balloon would hang as well. */
+        if (set->complete)
+            late |= source_ask_details(source, DETAIL_BALLOON, until_s, set);
         if (late)
             source_complete_late(source, interfaces, set);
     }
@@ -327,8 +330,6 @@ int vm_source_sample(struct vm_source *source, const struct host_interfaces *int
     paths.pid_directory = source->pid_directory;
     if (source->link)
         job = source_ask_stats(source, until, set);
-    if (job)
-        set->rpc_count += job->rpc_count;
     if (job && job->result < 0) {
         set->error = job->error;
         /* Freed first: who lets go of a connection last closes it, and that is for a thread. */

@@ -12,6 +12,15 @@
 /* A VM's monitor told nothing this often in a row: it does not answer. */
 #define SILENT_CYCLES 2
 
+/* Calls at a time for the monitors of many VMs. */
+#define MAX_PARALLEL 4
+
+/* One of them, under way or idle (job NULL). */
+struct block_call {
+    struct stats_job *job;
+    double begin_s;
+};
+
 struct vm_source {
     char *uri, *proc_root, *sys_root, *pid_directory;
     bool kernel_path;
@@ -22,7 +31,8 @@ struct vm_source {
     struct lifecycle *lifecycle;
     struct connect_job *connecting;
     struct link *link;
-    struct stats_job *stats;     /* under way */
+    struct stats_job *stats; /* under way */
+    struct block_call blocks[MAX_PARALLEL];
     struct detail_job *devices;  /* under way */
     struct detail_job *balloons; /* under way */
 
@@ -33,6 +43,7 @@ struct vm_source {
     double node_read_s;
     double stats_begin_s; /* of the call under way */
     double usual_s;       /* what a good call takes, smoothed */
+    double usual_block_s; /* the same of one of several calls at a time */
     unsigned late_cycles;
     size_t balloon_turn;    /* which VM is asked first: all get their turn */
     double balloon_begin_s; /* of the job under way */
@@ -50,6 +61,21 @@ struct vm_source {
 
 /* The bulk call's answer, the caller's to free, or NULL when it is not there by `until_s`. */
 struct stats_job *source_ask_stats(struct vm_source *source, double until_s, struct vm_set *set);
+
+/* Calls `stats_job_new` with what the driver is known to do. NULL: out of memory. */
+struct stats_job *source_stats_job(struct vm_source *source, unsigned wanted, bool no_wait);
+
+/* Are the VMs so many that they are asked by several calls at a time (source_parallel.c)? */
+bool source_is_parallel(const struct vm_source *source);
+
+/*
+ * Asks the VMs of `census` (an answer of states alone) for `wanted` by several
+ * calls at a time and adds what came by `until_s` to it. False when some VM's
+ * answer is not there yet; it is taken in a later cycle.
+ */
+bool source_ask_blocks(struct vm_source *source, struct stats_job *census, unsigned wanted,
+                       double until_s, struct vm_set *set);
+void source_abandon_blocks(struct vm_source *source);
 
 /*
  * Questions to single VMs: starts those of that kind, or goes on waiting for

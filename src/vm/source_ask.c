@@ -26,19 +26,31 @@ static unsigned wanted_groups(const struct vm_source *source, unsigned stuck)
            (source->bulk_groups & VM_GROUP_BALLOON ? 0 : VM_GROUP_BALLOON);
 }
 
+struct stats_job *source_stats_job(struct vm_source *source, unsigned wanted, bool no_wait)
+{
+    struct stats_job *job = stats_job_new(source->link, wanted, no_wait);
+
+    if (!job)
+        return NULL;
+    job->no_bulk = source->no_bulk;
+    job->bulk_groups = source->bulk_groups;
+    job->unsupported = source->unsupported;
+    return job;
+}
+
 static bool start_stats(struct vm_source *source, struct vm_set *set)
 {
     unsigned stuck = workers_stuck(source->workers);
+    /* States first, at once: where the VMs are many, and where nothing is known of them yet. */
+    bool census = !source->no_bulk && (source->first_cycle || source_is_parallel(source));
+    unsigned wanted = census ? VM_GROUP_STATE : wanted_groups(source, stuck);
     double now = clock_monotonic_s();
-    struct stats_job *job = stats_job_new(source->link, wanted_groups(source, stuck), stuck > 0);
+    struct stats_job *job = source_stats_job(source, wanted, stuck > 0);
 
     if (!job) {
         error_set(&set->error, -ENOMEM, "out of memory");
         return false;
     }
-    job->no_bulk = source->no_bulk;
-    job->bulk_groups = source->bulk_groups;
-    job->unsupported = source->unsupported;
     job->refresh_node = now - source->node_read_s > NODE_REFRESH_S;
     if (job->refresh_node)
         source->node_read_s = now;
@@ -52,28 +64,55 @@ static bool start_stats(struct vm_source *source, struct vm_set *set)
     return true;
 }
 
-struct stats_job *source_ask_stats(struct vm_source *source, double until_s, struct vm_set *set)
+/* Waits for the call under way, and for a second one that passes over whom the first waits for. */
+static bool wait_stats(struct vm_source *source, double until_s, struct vm_set *set)
 {
-    double soft = fmin(until_s, clock_monotonic_s() + source->deadline_s / 2);
+    double soft = fmin(until_s, clock_monotonic_s() + source->deadline_s / 2), age;
+
+    if (workers_wait(source->workers, &source->stats->job, soft))
+        return true;
+    age = clock_monotonic_s() - source->stats_begin_s;
+    if (age >= source->deadline_s / 2 * 0.99 && age > 1.5 * source->usual_s &&
+        workers_stuck(source->workers) < MAX_STUCK) {
+        workers_abandon(source->workers, &source->stats->job);
+        source->stats = NULL;
+        if (!start_stats(source, set))
+            return false;
+    }
+    return workers_wait(source->workers, &source->stats->job, until_s);
+}
+
+static struct stats_job *ask_one_call(struct vm_source *source, double until_s, struct vm_set *set)
+{
     struct stats_job *job;
 
     if (!source->stats && !start_stats(source, set))
         return NULL;
-    if (!workers_wait(source->workers, &source->stats->job, soft)) {
-        double age = clock_monotonic_s() - source->stats_begin_s;
-
-        if (age >= source->deadline_s / 2 * 0.99 && age > 1.5 * source->usual_s &&
-            workers_stuck(source->workers) < MAX_STUCK) {
-            workers_abandon(source->workers, &source->stats->job);
-            source->stats = NULL;
-            if (!start_stats(source, set))
-                return NULL;
-        }
-        if (!workers_wait(source->workers, &source->stats->job, until_s))
-            return NULL;
-    }
+    if (!wait_stats(source, until_s, set))
+        return NULL;
     job = source->stats;
     source->stats = NULL;
+    set->rpc_count += job->rpc_count;
+    return job;
+}
+
+struct stats_job *source_ask_stats(struct vm_source *source, double until_s, struct vm_set *set)
+{
+    struct stats_job *job = ask_one_call(source, until_s, set);
+    unsigned wanted;
+
+    if (job && job->no_bulk && !source->no_bulk) {
+        /* Found out just now: such drivers are asked VM by VM, for everything. */
+        source->no_bulk = true;
+        job->job.free(&job->job);
+        job = ask_one_call(source, until_s, set);
+    }
+    if (!job)
+        return NULL;
+    set->complete = job->result == 0;
+    wanted = wanted_groups(source, workers_stuck(source->workers)) & ~VM_GROUP_STATE;
+    if (set->complete && !job->no_bulk && job->wanted == VM_GROUP_STATE)
+        set->complete = source_ask_blocks(source, job, wanted, until_s, set);
     return job;
 }
 
@@ -179,9 +218,11 @@ bool source_ask_details(struct vm_source *source, enum detail_kind kind, double 
                         struct vm_set *set)
 {
     struct detail_job **slot = kind == DETAIL_BALLOON ? &source->balloons : &source->devices;
+    bool fresh;
 
     if (kind == DETAIL_BALLOON)
         abandon_late_balloons(source);
+    fresh = !*slot;
     if (!*slot && workers_stuck(source->workers) < MAX_STUCK) {
         *slot = collect_details(source, kind, until_s, set);
         if (kind == DETAIL_BALLOON)
@@ -191,7 +232,8 @@ bool source_ask_details(struct vm_source *source, enum detail_kind kind, double 
             *slot = NULL;
         }
     }
-    if (!*slot || !workers_wait(source->workers, &(*slot)->job, until_s))
+    /* Waited for in the cycle that asks; what is late is looked for, not waited for. */
+    if (!*slot || !workers_wait(source->workers, &(*slot)->job, fresh ? until_s : 0))
         return false;
     note_balloon_cost(source, *slot);
     take_details(source, *slot, set);

@@ -21,26 +21,20 @@ static int compare_vms(const void *a, const void *b)
     return vm_sample_compare(a, b);
 }
 
-static int compare_answers(const void *a, const void *b)
-{
-    const struct vm_answer *one = a, *other = b;
-
-    return vm_sample_compare(&one->vm, &other->vm);
-}
-
 /* Did the VM's monitor tell anything, as far as a driver with bulk statistics goes? */
 static void judge_answering(struct vm_source *source, struct vm_entry *entry,
-                            const struct stats_job *job, struct vm_sample *vm)
+                            const struct stats_job *job, const struct vm_answer *answer,
+                            struct vm_sample *vm)
 {
-    bool asked = job->wanted & VM_GROUP_BLOCK, told = vm_sample_has_disk_counters(vm);
+    bool told = vm_sample_has_disk_counters(vm);
 
     if (!entry->active || job->no_bulk || !(job->bulk_groups & VM_GROUP_BLOCK)) {
         entry->silent_cycles = 0;
     } else if (entry->kernel_stopped) {
         entry->silent_cycles = SILENT_CYCLES;
-    } else if (asked && job->no_wait && !told && vm->disk_count > 0) {
+    } else if (answer->asked && answer->no_wait && !told && vm->disk_count > 0) {
         entry->silent_cycles++;
-    } else if (told || (asked && workers_stuck(source->workers) == 0)) {
+    } else if (told || (answer->asked && workers_stuck(source->workers) == 0)) {
         entry->silent_cycles = 0;
     }
     vm->answering = entry->silent_cycles < SILENT_CYCLES;
@@ -64,9 +58,10 @@ static int take_answer(struct vm_source *source, struct vm_answer *answer,
     }
     if (vm->active)
         entry_read_kernel(entry, paths);
-    if (vm->active && !(job->wanted & VM_GROUP_INTERFACE) && entry_recall_interfaces(entry, vm) < 0)
+    if (vm->active && !(answer->groups & VM_GROUP_INTERFACE) && vm->interface_count == 0 &&
+        entry_recall_interfaces(entry, vm) < 0)
         return -ENOMEM;
-    judge_answering(source, entry, job, vm);
+    judge_answering(source, entry, job, answer, vm);
     if (vm->active)
         entry_complete(entry, interfaces, vm);
     return 0;
@@ -80,7 +75,7 @@ int source_fill_from_answer(struct vm_source *source, struct stats_job *job,
 
     /* First, so that entries, answers and set are in the same order and none is searched for long. */
     if (job->count > 1)
-        qsort(job->answers, job->count, sizeof(*job->answers), compare_answers);
+        qsort(job->answers, job->count, sizeof(*job->answers), vm_answer_compare);
     for (size_t i = 0; i < job->count && r == 0; i++) {
         r = take_answer(source, &job->answers[i], job, interfaces, paths, &set->vms[set->count]);
         if (r == 0)
@@ -99,7 +94,6 @@ int source_fill_from_answer(struct vm_source *source, struct stats_job *job,
         source->kernel_knows_cpu &= entry->kernel_fresh;
         source->kernel_knows_taps &= entry->taps_fresh;
     }
-    set->complete = true;
     return 0;
 }
 
