@@ -18,8 +18,11 @@
 #include "setmov_emit.h"
 #include "setmov_sampler.h"
 
-/* A stop waits that long for the cycle that is under way; it never waits for a hung libvirt. */
-#define STOP_TIMEOUT_MAX_S 6.0
+/*
+ * A stop waits that long for the cycle that is under way. It never waits for
+ * libvirt: the cycle gives its calls up at once.
+ */
+#define STOP_TIMEOUT_S 2.0
 
 __attribute__((visibility("default"))) void module_register(void);
 
@@ -120,9 +123,7 @@ static int init(void)
 static int shut_down(void)
 {
     if (plugin.sampler != NULL) {
-        double timeout_s = fmin(plugin.config.deadline_s + 1, STOP_TIMEOUT_MAX_S);
-
-        if (!sampler_stop(plugin.sampler, timeout_s)) {
+        if (!sampler_stop(plugin.sampler, STOP_TIMEOUT_S)) {
             /* What the thread still uses stays; the process ends anyway. */
             WARNING(PLUGIN_NAME " plugin: the sampler does not end; collectd stops without it");
             return 0;

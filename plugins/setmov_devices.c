@@ -15,6 +15,16 @@ static struct device *device_new(struct device_list *list, size_t place)
     return list->devices[place];
 }
 
+static void warn_of_double(const char *vm, const char *label)
+{
+    char name[VM_NAME_BYTES];
+
+    string_copy(name, sizeof(name), vm);
+    text_make_one_line(name);
+    WARNING(PLUGIN_NAME " plugin: two devices of `%s' are called `%s'; only the first is collected",
+            name, label);
+}
+
 static bool label_is_taken(const struct device_list *list, size_t place, const char *label)
 {
     for (size_t i = 0; i < place; i++) {
@@ -31,18 +41,19 @@ static void device_make(struct device_list *list, size_t place, const struct dev
     string_copy(device->key, sizeof(device->key), query->key);
     device->label.text = device->text;
     device->label.length = identity_device_label(query->key, query->basename, device->text);
-    device->selected = query->vm != NULL
-                           ? filter_selects_device(query->filter, query->vm, query->key)
-                           : filter_selects(query->filter, query->key);
+    if (query->key[0] == '\0')
+        device->selected = false;
+    else
+        device->selected = query->vm != NULL
+                               ? filter_selects_device(query->filter, query->vm, query->key)
+                               : filter_selects(query->filter, query->key);
     if (query->vm == NULL)
         return; /* the kernel's names are unique, and there can be thousands */
     for (size_t i = place + 1; i < list->count; i++)
         list->devices[i]->label.text = NULL; /* may have lost its double, or got one */
     if (device->selected && label_is_taken(list, place, device->text)) {
         device->selected = false;
-        WARNING(PLUGIN_NAME " plugin: two devices of `%s' are called `%s'; only the first is "
-                            "collected",
-                query->vm, device->text);
+        warn_of_double(query->vm, device->text);
     }
 }
 

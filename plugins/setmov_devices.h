@@ -27,7 +27,7 @@ struct device_list {
 };
 
 struct device_query {
-    const char *key; /* name, path or address of the device */
+    const char *key; /* name, path or address of the device; "": not known yet */
     const struct filter *filter;
     const char *vm; /* NULL: a device of the host */
     bool basename;
@@ -35,9 +35,9 @@ struct device_query {
 
 /*
  * The device at that place (places are asked in order, from 0 on), or NULL
- * where it is not to be collected: the filter leaves it out, a device at a
- * place before it has the same label (then a warning is logged once), or
- * memory is short.
+ * where it is not to be collected: its key is not known yet, the filter leaves
+ * it out, a device at a place before it has the same label (then a warning is
+ * logged once), or memory is short.
  */
 struct device *device_list_at(struct device_list *list, size_t place,
                               const struct device_query *query);

@@ -206,7 +206,7 @@ void host_metrics_dispatch_self(struct emitter *emitter, const struct self_metri
 {
     emitter_source(emitter, hostname_g, PLUGIN_INSTANCE_SELF);
     if (self->collects_vms) {
-        emit_gauge(emitter, LABEL("gauge"), LABEL("up"), self->connected ? 1 : 0);
+        emit_gauge(emitter, LABEL("gauge"), LABEL("up"), self->up ? 1 : 0);
         emit_gauge(emitter, LABEL("count"), LABEL("silent_vms"), (double)self->silent_vms);
         emit_gauge(emitter, LABEL("count"), LABEL("rpc"), self->rpc_count);
     }

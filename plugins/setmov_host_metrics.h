@@ -22,7 +22,7 @@ struct host_metrics {
 /* What the plugin tells of itself. */
 struct self_metrics {
     bool collects_vms;
-    bool connected;
+    bool up; /* connected, and libvirt answers */
     size_t silent_vms;
     unsigned rpc_count;
     uint64_t missed_cycles;

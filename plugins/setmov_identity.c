@@ -7,15 +7,41 @@
 #define UUID_SHORT_BYTES 8
 #define FORMATTED_BYTES  (2 * VM_NAME_BYTES + VM_UUID_TEXT_BYTES + 8)
 
-/* Names come from peers and guests' owners, and become directories and log lines. */
+/*
+ * Names come from peers and guests' owners, and become directories and log
+ * lines: what is no character that can be seen, or a slash, becomes '_'.
+ */
 static void replace_unsafe(char *text)
 {
-    for (char *at = text; *at != '\0'; at++) {
-        if (*at == '/' || (unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = '_';
+    char *to = text;
+    size_t length;
+
+    for (const char *from = text; *from != '\0'; from += length) {
+        uint32_t character = 0;
+        bool fit;
+
+        length = utf8_decode(from, &character);
+        fit = length > 0 && character != '/' && !utf8_is_unfit(character);
+        if (length == 0)
+            length = 1;
+        if (fit) {
+            memmove(to, from, length);
+            to += length;
+        } else {
+            *to++ = '_';
+        }
     }
+    *to = '\0';
     if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
         text[0] = '_';
+}
+
+/* The longest piece of at most `length` bytes that ends between two characters. */
+static size_t whole_characters(const char *text, size_t length)
+{
+    while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
+        length--;
+    return length;
 }
 
 /* Makes room for "-SUFFIX" behind the text and puts it there. */
@@ -25,7 +51,7 @@ static void append_suffix(char text[DATA_MAX_NAME_LEN], const char *suffix, size
     size_t room = DATA_MAX_NAME_LEN - 2 - suffix_bytes;
 
     if (length > room)
-        length = room;
+        length = whole_characters(text, room);
     string_format(text + length, DATA_MAX_NAME_LEN - length, "-%.*s", (int)suffix_bytes, suffix);
 }
 
@@ -68,16 +94,6 @@ bool identity_equals(const struct identity *one, const struct identity *other)
            strcmp(one->plugin_instance, other->plugin_instance) == 0;
 }
 
-/* FNV-1a, 32 bits. */
-static uint32_t hash_of(const char *text)
-{
-    uint32_t hash = 2166136261U;
-
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * 16777619U;
-    return hash;
-}
-
 size_t identity_device_label(const char *device, bool basename, char label[DATA_MAX_NAME_LEN])
 {
     const char *text = device;
@@ -90,7 +106,7 @@ size_t identity_device_label(const char *device, bool basename, char label[DATA_
     if (!string_copy(label, DATA_MAX_NAME_LEN, text)) {
         char hash[9];
 
-        string_format(hash, sizeof(hash), "%08x", hash_of(device));
+        string_format(hash, sizeof(hash), "%08x", hash_bytes(device, strlen(device)));
         append_suffix(label, hash, sizeof(hash) - 1);
     }
     replace_unsafe(label);

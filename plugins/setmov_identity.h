@@ -22,7 +22,7 @@ struct identity {
 
 /*
  * The identity of a VM as HostnameFormat and PluginInstanceFormat say. Slashes
- * and control characters become '_'. A part that is too long is cut and ends
+ * and what cannot be seen (control characters, broken UTF-8) become '_'. A part that is too long is cut and ends
  * with the first 8 characters of the UUID, so that two cut names stay two.
  */
 void identity_of_vm(const struct setmov_config *config, const char *hostname, const char *name,

@@ -47,7 +47,7 @@ void notify_events(const struct vm_set *set, const struct vm_metrics *metrics, c
         const struct vm_event *event = &set->events[i];
         struct identity identity;
 
-        if (event->kind == VM_EVENT_SOURCE_LOST)
+        if (event->kind == VM_EVENT_SOURCE_LOST || event->kind == VM_EVENT_BALLOON_REFUSED)
             WARNING(PLUGIN_NAME " plugin: %s", event->text);
         else if (event->kind == VM_EVENT_SOURCE_RETURNED)
             NOTICE(PLUGIN_NAME " plugin: %s", event->text);

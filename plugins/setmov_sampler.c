@@ -51,6 +51,16 @@ struct sampler {
     bool started, stopping, finished;
 };
 
+static bool is_stopping(struct sampler *sampler)
+{
+    bool stopping;
+
+    pthread_mutex_lock(&sampler->mutex);
+    stopping = sampler->stopping;
+    pthread_mutex_unlock(&sampler->mutex);
+    return stopping;
+}
+
 /* ---- one cycle -------------------------------------------------------------------- */
 
 /* One line when readings begin to fail and one when they are good again, not one a second. */
@@ -112,7 +122,9 @@ static void cycle_vms(struct sampler *sampler, const struct host_interfaces *int
         ERROR(PLUGIN_NAME " plugin: out of memory, the VMs' values of a cycle are lost");
         return;
     }
-    self->connected = after->connected;
+    if (is_stopping(sampler))
+        return; /* a cycle that was cancelled tells nothing true */
+    self->up = after->connected && !after->lost;
     self->silent_vms = after->silent_count;
     self->rpc_count = after->rpc_count;
     if (dispatch) {
@@ -139,7 +151,7 @@ void sampler_cycle(struct sampler *sampler, uint64_t tick_ns, bool dispatch)
         interfaces = cycle_host(sampler, dispatch);
     if (sampler->source != NULL)
         cycle_vms(sampler, interfaces, dispatch, &self);
-    if (dispatch)
+    if (dispatch && !is_stopping(sampler))
         host_metrics_dispatch_self(&sampler->emitter, &self);
 }
 
@@ -279,6 +291,8 @@ bool sampler_stop(struct sampler *sampler, double timeout_s)
         return true;
     pthread_mutex_lock(&sampler->mutex);
     sampler->stopping = true;
+    if (sampler->source != NULL)
+        vm_source_cancel(sampler->source);
     pthread_cond_broadcast(&sampler->changed);
     while (!sampler->finished && status == 0)
         status = pthread_cond_timedwait(&sampler->changed, &sampler->mutex, &until);

@@ -53,6 +53,18 @@ static bool identity_is_taken(struct vm_record *const *records, size_t count,
     return false;
 }
 
+static void warn_of_new_name(const struct vm_record *record)
+{
+    const struct identity *identity = &record->identity;
+    char name[VM_NAME_BYTES];
+
+    string_copy(name, sizeof(name), record->name);
+    text_make_one_line(name);
+    WARNING(PLUGIN_NAME " plugin: the name of VM `%s' is in use; it is called `%s/%s%s%s'", name,
+            identity->host, PLUGIN_NAME, identity->plugin_instance[0] != '\0' ? "-" : "",
+            identity->plugin_instance);
+}
+
 /* Two sources of values under one name would spoil each other's series. */
 static void make_identity(struct vm_record *record, struct vm_record *const *others, size_t count,
                           const struct setmov_config *config)
@@ -69,10 +81,7 @@ static void make_identity(struct vm_record *record, struct vm_record *const *oth
         identity_distinguish(&record->identity, record->uuid, suffixes[i]);
     }
     if (!identity_equals(&plain, &record->identity))
-        WARNING(PLUGIN_NAME " plugin: the name of VM `%s' is in use; it is called `%s/%s%s%s'",
-                record->name, record->identity.host, PLUGIN_NAME,
-                record->identity.plugin_instance[0] != '\0' ? "-" : "",
-                record->identity.plugin_instance);
+        warn_of_new_name(record);
 }
 
 static struct vm_record *record_new(const struct vm_sample *vm, struct vm_record *const *others,
@@ -113,7 +122,8 @@ static struct vm_record *take_record(struct vm_record **records, size_t count,
 
 static void count_vms(struct vm_metrics *metrics, const struct vm_set *set)
 {
-    metrics->vms = set->connected ? 0 : NAN;
+    /* Connected is not enough: before libvirt's first answer nobody knows how many there are. */
+    metrics->vms = set->connected && set->listed ? 0 : NAN;
     metrics->vms_running = metrics->vms;
     for (size_t i = 0; i < set->count; i++) {
         const struct vm_sample *vm = &set->vms[i];
@@ -293,10 +303,10 @@ static void dispatch_interfaces(const struct vm_metrics *metrics, struct emitter
 
     for (size_t i = 0; i < vm->interface_count && i < metrics->usage.interface_count; i++) {
         const struct vm_interface *interface = &vm->interfaces[i];
-        bool by_address =
-            config->interface_format == INTERFACE_ADDRESS && interface->mac[0] != '\0';
-        const struct device_query query = {by_address ? interface->mac : interface->name,
-                                           &config->interface_devices, vm->name, false};
+        /* Not by its name meanwhile, where the address is to come: that would be a series more. */
+        const struct device_query query = {
+            config->interface_format == INTERFACE_ADDRESS ? interface->mac : interface->name,
+            &config->interface_devices, vm->name, false};
         struct device *device = device_list_at(&record->interfaces, i, &query);
 
         if (device != NULL)

@@ -113,6 +113,32 @@ bool string_format(char *buffer, size_t size, const char *format, ...) PRINTF_LI
 int parse_double(const char *string, double *ret_value);
 int parse_u64(const char *string, uint64_t *ret_value);
 
+/* ---- text of doubtful origin -------------------------------------------------- */
+
+/*
+ * Decodes the UTF-8 character that the string begins with (also its NUL).
+ * Returns its length in bytes, 1 to 4, or 0 where there is no valid one:
+ * overlong forms, surrogates and numbers above U+10FFFF are none. Never looks
+ * behind the NUL.
+ */
+size_t utf8_decode(const char *string, uint32_t *ret_character);
+
+/* Control characters: U+0000..1F, U+007F..9F. A terminal takes them for orders. */
+bool utf8_is_control(uint32_t character);
+
+/* Controls, and what turns the direction of writing, ends a line or is not seen at all. */
+bool utf8_is_unfit(uint32_t character);
+
+/*
+ * Makes a name from outside fit for a log line, in place: control characters
+ * and U+2028, U+2029 become blanks, bytes that are not valid UTF-8 '?'. The
+ * result is valid UTF-8, one line, and no longer than before.
+ */
+void text_make_one_line(char *string);
+
+/* FNV-1a, 32 bits: for tables and short marks, not against an attacker. */
+uint32_t hash_bytes(const void *bytes, size_t length);
+
 /* ---- small files (effects: open, read) ----------------------------------- */
 
 struct file_buffer {

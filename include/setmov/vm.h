@@ -85,9 +85,9 @@ struct vm_sample {
     char uuid[VM_UUID_TEXT_BYTES];
     uint64_t incarnation; /* differs from run to run of the same VM: never subtract across it */
     enum vm_state state;
-    int reason;       /* virDomain*Reason of that state */
-    bool active;      /* has a process / an id */
-    bool answering;   /* false: its monitor did not answer within the deadline */
+    int reason;     /* virDomain*Reason of that state */
+    bool active;    /* has a process / an id */
+    bool answering; /* false: its monitor did not answer within the deadline */
 
     double cpu_time_s;
     uint64_t cpu_ns;       /* all of the VM's process or cgroup, as libvirt's cpu.time */
@@ -183,7 +183,8 @@ enum vm_event_kind {
     VM_EVENT_MIGRATED_OUT,
     VM_EVENT_NOT_ANSWERING,
     VM_EVENT_ANSWERING,
-    VM_EVENT_SOURCE_LOST,     /* connection gone or not to be had: once, text = why */
+    VM_EVENT_SOURCE_LOST,     /* no connection, or no answers any more: once, text = why */
+    VM_EVENT_BALLOON_REFUSED, /* the balloon's period could not be set: once a connection */
     VM_EVENT_SOURCE_RETURNED, /* connection is there (again) after a SOURCE_LOST */
 };
 
@@ -196,8 +197,10 @@ struct vm_event {
 
 /* All VMs of a connection after one cycle. Memory belongs to the set. */
 struct vm_set {
-    bool connected;   /* false: vms is empty, error says why */
-    bool complete;    /* false: the deadline cut this cycle short */
+    bool connected; /* false: vms is empty, error says why */
+    bool complete;  /* false: the deadline cut this cycle short */
+    bool listed;    /* libvirt has listed its VMs once at least; false: nothing is known of them */
+    bool lost;      /* the last word was VM_EVENT_SOURCE_LOST, also while connected */
     double started_s; /* CLOCK_MONOTONIC */
     double finished_s;
     unsigned host_cpus;    /* of the connection's host (virNodeGetInfo); 0 unknown */
@@ -227,6 +230,12 @@ int vm_source_new(const struct vm_source_options *options, struct vm_source **re
  */
 int vm_source_sample(struct vm_source *source, const struct host_interfaces *interfaces,
                      struct vm_set *set);
+
+/*
+ * Makes a vm_source_sample under way, and every later one, return at once.
+ * The only call that may come from another thread.
+ */
+void vm_source_cancel(struct vm_source *source);
 
 /* Waits for the answers still under way, `timeout_s` at most, then lets them go. */
 void vm_source_free(struct vm_source *source, double timeout_s);

@@ -6,15 +6,6 @@
 #include <errno.h>
 #include <stdarg.h>
 
-/* Messages quote names that a guest or a peer chose: no line ends, no escape codes. */
-static void make_one_line(char *text)
-{
-    for (char *c = text; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
-    }
-}
-
 /* The old text may be among the arguments, so the new one is made beside it. */
 static void replace(struct error *err, const char *format, va_list arguments, const char *tail)
 {
@@ -28,7 +19,7 @@ static void replace(struct error *err, const char *format, va_list arguments, co
         string_copy(fresh.text + length, sizeof(fresh.text) - (size_t)length, tail);
     else if (length == 0)
         fresh.text[0] = '\0';
-    make_one_line(fresh.text);
+    text_make_one_line(fresh.text); /* messages quote names that a guest or a peer chose */
     string_copy(err->text, sizeof(err->text), fresh.text);
     errno = saved_errno;
 }

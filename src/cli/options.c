@@ -165,9 +165,7 @@ static void print_message(const char *command, const char *format, va_list argum
     char message[1024];
     if (vsnprintf(message, sizeof(message), format, arguments) < 0)
         message[0] = '\0';
-    for (char *c = message; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = '?';
+    text_make_one_line(message);
     fprintf(stderr, "setmov%s%s: %s%s\n", command ? " " : "", command ? command : "", message,
             hint);
 }

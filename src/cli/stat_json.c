@@ -259,6 +259,38 @@ static json_object *vms_json(const struct stat_report *report)
     return array;
 }
 
+/*
+ * The JSON as a line of its own. json-c leaves characters as they are that a
+ * terminal takes for orders (U+007F..9F) or that turn the line around. They
+ * stand inside strings only, where \u00XX means the same.
+ */
+static int print_line(const char *json, char **ret_line)
+{
+    char *line = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&line, &size);
+    if (!out)
+        return -ENOMEM;
+    while (*json != '\0') {
+        uint32_t character = 0;
+        size_t length = utf8_decode(json, &character);
+        if (length == 0)
+            length = 1;                    /* add_text() lets none in */
+        else if (utf8_is_unfit(character)) /* none is above U+FFFF */
+            fprintf(out, "\\u%04x", character);
+        else
+            fwrite_unlocked(json, 1, length, out);
+        json += length;
+    }
+    fputc('\n', out);
+    if (fclose(out) != 0) {
+        free(line);
+        return -ENOMEM;
+    }
+    *ret_line = line;
+    return 0;
+}
+
 int stat_json(const struct stat_report *report, char **ret_line)
 {
     json_object *root = json_object_new_object();
@@ -272,7 +304,7 @@ int stat_json(const struct stat_report *report, char **ret_line)
     const char *text = root ? json_object_to_json_string_ext(
                                   root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
                             : NULL;
-    int length = text ? asprintf(ret_line, "%s\n", text) : -1;
+    int result = text ? print_line(text, ret_line) : -ENOMEM;
     json_object_put(root);
-    return length < 0 ? -ENOMEM : 0;
+    return result;
 }

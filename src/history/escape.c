@@ -10,52 +10,14 @@
 /* Longest stem in bytes: leaves room in NAME_MAX for "-network.png" and a number. */
 #define STEM_BYTES_MAX 200
 
-/*
- * Bytes of the UTF-8 character at `at` (1 to 4); 0 where it is malformed,
- * overlong, a surrogate or beyond Unicode. The string ends with a NUL, which
- * is no continuation byte, so nothing behind it is read.
- */
-static size_t utf8_length(const char *at)
+/* Bytes of the UTF-8 character at `at`; 0 where it is malformed. Says whether it may be shown. */
+static size_t next_character(const char *at, bool *ret_fit)
 {
-    const unsigned char *byte = (const unsigned char *)at;
-    size_t length;
-    uint32_t point, least;
+    uint32_t character = 0;
+    size_t length = utf8_decode(at, &character);
 
-    if (byte[0] < 0x80)
-        return 1;
-    if (byte[0] >= 0xc2 && byte[0] < 0xe0) {
-        length = 2, point = byte[0] & 0x1fU, least = 0x80;
-    } else if (byte[0] >= 0xe0 && byte[0] < 0xf0) {
-        length = 3, point = byte[0] & 0x0fU, least = 0x800;
-    } else if (byte[0] >= 0xf0 && byte[0] < 0xf5) {
-        length = 4, point = byte[0] & 0x07U, least = 0x10000;
-    } else {
-        return 0;
-    }
-    for (size_t i = 1; i < length; i++) {
-        if ((byte[i] & 0xc0) != 0x80)
-            return 0;
-        point = point << 6 | (byte[i] & 0x3fU);
-    }
-    if (point < least || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
-        return 0;
+    *ret_fit = length > 0 && !utf8_is_unfit(character);
     return length;
-}
-
-/* Controls, and what turns the direction of writing or is not seen at all. */
-static bool is_unfit(const char *at, size_t length)
-{
-    const unsigned char *byte = (const unsigned char *)at;
-
-    if (length == 1)
-        return byte[0] < 0x20 || byte[0] == 0x7f;
-    if (length == 2)
-        return byte[0] == 0xc2 && byte[1] < 0xa0; /* U+0080..U+009F */
-    if (length == 3 && byte[0] == 0xe2 && byte[1] == 0x80)
-        return (byte[2] >= 0x8b && byte[2] <= 0x8f) || (byte[2] >= 0xa8 && byte[2] <= 0xae);
-    if (length == 3 && byte[0] == 0xe2 && byte[1] == 0x81)
-        return byte[2] >= 0xa0 && byte[2] <= 0xaf; /* U+2060..U+206F */
-    return length == 3 && byte[0] == 0xef && byte[1] == 0xbb && byte[2] == 0xbf;
 }
 
 struct output {
@@ -78,7 +40,8 @@ static size_t count_characters(const char *name)
     size_t count = 0;
 
     while (*name) {
-        size_t length = utf8_length(name);
+        bool fit;
+        size_t length = next_character(name, &fit);
         name += length ? length : 1;
         count++;
     }
@@ -92,10 +55,10 @@ static void show(const char *name, size_t columns, bool legend, char *buffer, si
     size_t room = cut && columns > 0 ? columns - 1 : columns;
 
     for (size_t shown = 0; *name && shown < room; shown++) {
-        size_t length = utf8_length(name);
-        bool fits;
+        bool fit, fits;
+        size_t length = next_character(name, &fit);
 
-        if (length == 0 || is_unfit(name, length))
+        if (!fit)
             fits = put(&output, "?", 1);
         else if (legend && *name == ':')
             fits = put(&output, "\\:", 2);
@@ -156,8 +119,9 @@ char *history_safe_stem(const char *name)
     if (!stem)
         return NULL;
     while (*name) {
-        size_t length = utf8_length(name);
-        bool good = length > 1 ? !is_unfit(name, length) : length == 1 && strchr(plain, *name);
+        bool fit;
+        size_t length = next_character(name, &fit);
+        bool good = fit && (length > 1 || strchr(plain, *name));
 
         if (to == stem && (*name == '.' || *name == '-'))
             good = false;

@@ -18,13 +18,9 @@ struct name_index {
     const char **sorted;
 };
 
-uint32_t name_hash(const char *name)
+static uint32_t filter_bit(const char *name)
 {
-    uint32_t hash = 2166136261U;
-
-    for (; *name != '\0'; name++)
-        hash = (hash ^ (unsigned char)*name) * 16777619U;
-    return hash;
+    return hash_bytes(name, strlen(name)) % FILTER_BITS;
 }
 
 static bool is_digit(char c)
@@ -120,7 +116,7 @@ void host_classify_disks(struct host_disks *disks)
     const char *last_whole = "";
 
     for (size_t i = 0; i < disks->count; i++) {
-        uint32_t bit = name_hash(disks->disks[i].name) % FILTER_BITS;
+        uint32_t bit = filter_bit(disks->disks[i].name);
 
         filter.words[bit / 64] |= UINT64_C(1) << bit % 64;
     }
@@ -130,7 +126,7 @@ void host_classify_disks(struct host_disks *disks)
         bool is_partition = false;
 
         if (parent_name(disk->name, parent)) {
-            uint32_t bit = name_hash(parent) % FILTER_BITS;
+            uint32_t bit = filter_bit(parent);
 
             /* The kernel prints partitions behind their disk. */
             is_partition = strcmp(parent, last_whole) == 0 ||

@@ -50,9 +50,6 @@ static inline bool copy_name(struct text name, char *buffer, size_t size)
 /* What a disk's name says of it when it is no partition. */
 enum disk_kind disk_kind_of_family(const char *name);
 
-/* FNV-1a of a terminated name. */
-uint32_t name_hash(const char *name);
-
 /* The interface of the best default route in /proc/net/route or /proc/net/ipv6_route. */
 bool route_default_interface(struct text proc_net_route, char *ret_name, size_t size);
 bool route6_default_interface(struct text proc_net_ipv6_route, char *ret_name, size_t size);

@@ -36,7 +36,7 @@ static int grow_chains(struct name_cache *cache)
 
 struct name_entry *name_cache_get(struct name_cache *cache, const char *name)
 {
-    uint32_t hash = name_hash(name);
+    uint32_t hash = hash_bytes(name, strlen(name));
     struct name_entry *entry;
 
     for (uint32_t i = cache->chain_count == 0 ? 0 : cache->chains[hash & (cache->chain_count - 1)];

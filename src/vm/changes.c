@@ -43,6 +43,7 @@ int vm_set_add_event(struct vm_set *set, enum vm_event_kind kind, const struct v
     va_start(arguments, format);
     vsnprintf(event->text, sizeof(event->text), format, arguments);
     va_end(arguments);
+    text_make_one_line(event->text); /* names come from a peer */
     return 0;
 }
 

@@ -30,6 +30,8 @@ static void entry_restart(struct vm_entry *entry)
     kernel_vm_release(&entry->kernel);
     entry->kernel_fresh = entry->kernel_stopped = false;
     entry->kernel_tries = 0;
+    entry->kernel_start = 0;
+    entry->devices_retry_s = 0;
     entry->devices_known = false;
     entry->balloon = (struct balloon_schedule){0};
     entry->period_set = false;
@@ -60,6 +62,7 @@ struct vm_entry *entries_update(struct vm_entries *entries, const struct vm_answ
         vm_sample_clear(&entry->reading);
         entry_restart(entry);
         entry->incarnation = answer->vm.incarnation;
+        entries->unsorted = true;
     }
     if (entry->incarnation != answer->vm.incarnation || entry->active != answer->vm.active)
         entry_restart(entry);
@@ -73,6 +76,14 @@ struct vm_entry *entries_update(struct vm_entries *entries, const struct vm_answ
         virDomainFree(entry->domain);
     entry->domain = answer->domain && virDomainRef(answer->domain) == 0 ? answer->domain : NULL;
     return entry;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct vm_entry *one = a, *other = b;
+    int order = strcmp(one->name, other->name);
+
+    return order != 0 ? order : strcmp(one->uuid, other->uuid);
 }
 
 void entries_sweep(struct vm_entries *entries)
@@ -90,6 +101,9 @@ void entries_sweep(struct vm_entries *entries)
     }
     entries->count = kept;
     entries->hint = 0;
+    if (entries->unsorted && kept > 1)
+        qsort(entries->list, kept, sizeof(*entries->list), compare_entries);
+    entries->unsorted = false;
 }
 
 void entries_drop_domains(struct vm_entries *entries)
@@ -138,6 +152,10 @@ void entry_read_kernel(struct vm_entry *entry, const struct kernel_paths *paths)
         entry->kernel_tries++;
         return;
     }
+    /* A new process under the id of the old one: libvirtd was restarted in between, too. */
+    if (entry->kernel_start != 0 && entry->kernel_start != entry->kernel.start_ticks)
+        entry->runs++;
+    entry->kernel_start = entry->kernel.start_ticks;
     read_known(entry, paths);
 }
 
@@ -263,6 +281,7 @@ void entry_complete_late(struct vm_entry *entry, const struct host_interfaces *i
 void entry_complete(struct vm_entry *entry, const struct host_interfaces *interfaces,
                     struct vm_sample *vm)
 {
+    vm->incarnation += (uint64_t)entry->runs << 32;
     complete_cpu(entry, vm);
     entry_complete_late(entry, interfaces, vm);
 }
@@ -277,6 +296,12 @@ int entry_recall(const struct vm_entry *entry, struct vm_sample *vm)
     vm->reason = entry->reason;
     vm->active = entry->active;
     return entry->active ? entry_recall_interfaces(entry, vm) : 0;
+}
+
+bool entry_kernel_tells_cpu(const struct vm_entry *entry)
+{
+    return entry->kernel_fresh && !isnan(entry->reading.cpu_time_s) &&
+           !isnan(entry->reading.vcpu_time_s);
 }
 
 bool entry_needs_devices(const struct vm_entry *entry, const struct vm_sample *vm)

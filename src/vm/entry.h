@@ -7,10 +7,10 @@
 #define SETMOV_VM_ENTRY_H
 
 #include "setmov/vm.h"
+#include "vm/answer.h"
 #include "vm/balloon.h"
 #include "vm/domain_xml.h"
 #include "vm/kernel.h"
-#include "vm/link.h"
 
 struct vm_entry {
     char name[VM_NAME_BYTES];
@@ -23,10 +23,13 @@ struct vm_entry {
 
     struct kernel_vm kernel;
     bool kernel_fresh, kernel_stopped; /* `reading` is of this cycle; the process is stopped */
+    uint64_t kernel_start;             /* start time of the process found last; 0: none yet */
+    unsigned runs;                     /* processes that began under the same libvirt id */
     unsigned kernel_tries;             /* failed look-ups of the process */
     struct vm_sample reading;          /* what the kernel told */
 
     bool devices_known;
+    double devices_retry_s; /* monotonic; not asked for before */
     struct domain_devices devices;
     size_t tap_hint; /* where the first tap was in the list of interfaces */
     bool taps_fresh; /* the kernel told of every interface in this cycle */
@@ -42,6 +45,7 @@ struct vm_entries {
     struct vm_entry *list;
     size_t count, capacity;
     size_t hint;
+    bool unsorted; /* one was added since the last sweep */
 };
 
 struct vm_entry *entries_find(struct vm_entries *entries, const char *uuid);
@@ -52,13 +56,16 @@ struct vm_entry *entries_find(struct vm_entries *entries, const char *uuid);
  */
 struct vm_entry *entries_update(struct vm_entries *entries, const struct vm_answer *answer);
 
-/* Drops entries that were not seen, and every `seen` mark. */
+/* Drops entries that were not seen, and every `seen` mark; sorts them as sets are sorted. */
 void entries_sweep(struct vm_entries *entries);
 
 /* The connection is gone: its domain objects too. */
 void entries_drop_domains(struct vm_entries *entries);
 
 void entries_release(struct vm_entries *entries);
+
+/* Did the kernel tell in this cycle all that libvirt's CPU groups tell? */
+bool entry_kernel_tells_cpu(const struct vm_entry *entry);
 
 /* Reads the kernel's figures of every VM whose process is known. */
 void entries_read_kernel(struct vm_entries *entries, const struct kernel_paths *paths);

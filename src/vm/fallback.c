@@ -4,8 +4,9 @@
  * only some groups (test). A group that a driver does not know at all is
  * asked once a connection.
  */
-#include "vm/link.h"
+#include "vm/fallback.h"
 
+#include "vm/domain_xml.h"
 #include "vm/sample.h"
 
 #include <errno.h>
@@ -56,20 +57,20 @@ static void take_memory_stat(struct vm_memory *memory, const virDomainMemoryStat
 }
 
 /* Remembers a group that the driver has no call for. */
-static void note_failure(struct stats_job *job, unsigned group)
+static void note_failure(struct fallback *fallback, unsigned group)
 {
     if (virGetLastErrorCode() == VIR_ERR_NO_SUPPORT)
-        job->unsupported |= group;
+        fallback->unsupported |= group;
 }
 
-static void fill_memory(struct stats_job *job, struct vm_answer *answer)
+static void fill_memory(struct fallback *fallback, struct vm_answer *answer)
 {
     virDomainMemoryStatStruct stats[VIR_DOMAIN_MEMORY_STAT_NR];
     int count = virDomainMemoryStats(answer->domain, stats, VIR_DOMAIN_MEMORY_STAT_NR, 0);
 
-    job->rpc_count++;
+    fallback->rpc_count++;
     if (count < 0) {
-        note_failure(job, VM_GROUP_BALLOON);
+        note_failure(fallback, VM_GROUP_BALLOON);
         return;
     }
     for (int i = 0; i < count; i++)
@@ -79,12 +80,12 @@ static void fill_memory(struct stats_job *job, struct vm_answer *answer)
 }
 
 /* State, CPU time and memory sizes come with one call. */
-static void fill_info(struct stats_job *job, struct vm_answer *answer, unsigned missing)
+static void fill_info(struct fallback *fallback, struct vm_answer *answer, unsigned missing)
 {
     struct vm_sample *vm = &answer->vm;
     virDomainInfo info;
 
-    job->rpc_count++;
+    fallback->rpc_count++;
     if (virDomainGetInfo(answer->domain, &info) < 0)
         return;
     if (missing & VM_GROUP_STATE)
@@ -109,7 +110,7 @@ static uint64_t counter(long long value)
     return value < 0 ? UNKNOWN_U64 : (uint64_t)value;
 }
 
-static void fill_disks(struct stats_job *job, struct vm_answer *answer,
+static void fill_disks(struct fallback *fallback, struct vm_answer *answer,
                        const struct domain_devices *devices)
 {
     struct vm_sample *vm = &answer->vm;
@@ -124,9 +125,9 @@ static void fill_disks(struct stats_job *job, struct vm_answer *answer,
             return;
         string_copy(disk->name, sizeof(disk->name), known->target);
         string_copy(disk->path, sizeof(disk->path), known->source);
-        job->rpc_count++;
+        fallback->rpc_count++;
         if (virDomainBlockStats(answer->domain, known->target, &stats, sizeof(stats)) < 0) {
-            note_failure(job, VM_GROUP_BLOCK);
+            note_failure(fallback, VM_GROUP_BLOCK);
             continue;
         }
         disk->read_ops = counter(stats.rd_req);
@@ -139,7 +140,7 @@ static void fill_disks(struct stats_job *job, struct vm_answer *answer,
     }
 }
 
-static void fill_interfaces(struct stats_job *job, struct vm_answer *answer,
+static void fill_interfaces(struct fallback *fallback, struct vm_answer *answer,
                             const struct domain_devices *devices)
 {
     struct vm_sample *vm = &answer->vm;
@@ -155,9 +156,9 @@ static void fill_interfaces(struct stats_job *job, struct vm_answer *answer,
             return;
         string_copy(interface->name, sizeof(interface->name), device);
         string_copy(interface->mac, sizeof(interface->mac), known->mac);
-        job->rpc_count++;
+        fallback->rpc_count++;
         if (virDomainInterfaceStats(answer->domain, device, &stats, sizeof(stats)) < 0) {
-            note_failure(job, VM_GROUP_INTERFACE);
+            note_failure(fallback, VM_GROUP_INTERFACE);
             continue;
         }
         interface->rx_bytes = counter(stats.rx_bytes);
@@ -173,50 +174,50 @@ static void fill_interfaces(struct stats_job *job, struct vm_answer *answer,
     }
 }
 
-static void fill_devices(struct stats_job *job, struct vm_answer *answer, unsigned missing)
+static void fill_devices(struct fallback *fallback, struct vm_answer *answer, unsigned missing)
 {
     struct domain_devices devices = {.disks = NULL};
     char *xml = virDomainGetXMLDesc(answer->domain, 0);
 
-    job->rpc_count++;
+    fallback->rpc_count++;
     if (xml && domain_devices_parse(text_of(xml, strlen(xml)), &devices, NULL) == 0) {
         if (missing & VM_GROUP_BLOCK)
-            fill_disks(job, answer, &devices);
+            fill_disks(fallback, answer, &devices);
         if (missing & VM_GROUP_INTERFACE)
-            fill_interfaces(job, answer, &devices);
+            fill_interfaces(fallback, answer, &devices);
     }
     domain_devices_release(&devices);
     free(xml);
 }
 
-void fallback_fill(struct stats_job *job, struct vm_answer *answer, unsigned missing)
+void fallback_fill(struct fallback *fallback, struct vm_answer *answer, unsigned missing)
 {
     if (!answer->domain)
         return;
     if (missing & (VM_GROUP_STATE | VM_GROUP_CPU | VM_GROUP_BALLOON))
-        fill_info(job, answer, missing);
+        fill_info(fallback, answer, missing);
     if (missing & VM_GROUP_BALLOON)
-        fill_memory(job, answer);
+        fill_memory(fallback, answer);
     if (missing & (VM_GROUP_BLOCK | VM_GROUP_INTERFACE))
-        fill_devices(job, answer, missing);
+        fill_devices(fallback, answer, missing);
 }
 
-int fallback_list(struct stats_job *job)
+int fallback_list(struct fallback *fallback, virConnectPtr connection, struct vm_answers *answers)
 {
     virDomainPtr *domains = NULL;
     int count, state, reason, r = 0;
 
-    job->rpc_count++;
-    count = virConnectListAllDomains(job->link->connection, &domains, 0);
+    fallback->rpc_count++;
+    count = virConnectListAllDomains(connection, &domains, 0);
     if (count < 0)
-        return link_error(&job->error, -EIO, "list of domains");
+        return -EIO;
     for (int i = 0; i < count; i++) {
-        struct vm_answer *answer = r == 0 ? stats_job_append(job, domains[i]) : NULL;
+        struct vm_answer *answer = r == 0 ? vm_answers_append(answers, domains[i]) : NULL;
 
         if (!answer) {
             r = -ENOMEM;
         } else {
-            job->rpc_count++;
+            fallback->rpc_count++;
             if (virDomainGetState(domains[i], &state, &reason, 0) == 0) {
                 answer->vm.state = state >= 0 && state <= VM_STATE_SUSPENDED ? (enum vm_state)state
                                                                              : VM_STATE_UNKNOWN;
@@ -229,5 +230,5 @@ int fallback_list(struct stats_job *job)
         virDomainFree(domains[i]);
     }
     free(domains);
-    return r == 0 ? 0 : error_set(&job->error, r, "out of memory");
+    return r;
 }

@@ -180,6 +180,7 @@ int kernel_vm_find(const struct kernel_paths *paths, const char *name, const cha
     kernel->start_ticks = stat.start_ticks;
     find_cgroup(paths, &buffer, kernel);
     list_threads(paths, &buffer, kernel);
+    kernel->threads_s -= (double)(pid % 100) / 100 * THREADS_AGE_S; /* not all VMs in one cycle */
     kernel->has_wait = accounts_wait(paths, &buffer, kernel);
     return 0;
 }

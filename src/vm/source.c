@@ -21,6 +21,8 @@
 
 /* A cycle that is late this often in a row: libvirt itself does not answer. */
 #define LATE_CYCLES 3
+/* Refusals in a row on a connection that lives: perhaps another one is better. */
+#define MAX_FAILURES 10
 /* What asking one balloon takes, until it is known. */
 #define BALLOON_COST_S 0.002
 
@@ -43,7 +45,7 @@ static void drop_link(struct vm_source *source)
     closing = close_job_new(source->link);
     source->link = NULL;
     if (!closing)
-        return;
+        return; /* without a thread to close it the connection is left open */
     if (workers_submit(source->workers, closing) < 0)
         closing->free(closing);
     else
@@ -56,6 +58,15 @@ static int copy_option(const char *value, const char *otherwise, char **ret_copy
 
     *ret_copy = chosen ? strdup(chosen) : NULL;
     return chosen && !*ret_copy ? -ENOMEM : 0;
+}
+
+/* "/proc/" is "/proc". */
+static void trim_slashes(char *path)
+{
+    size_t length = strlen(path);
+
+    while (length > 1 && path[length - 1] == '/')
+        path[--length] = '\0';
 }
 
 int vm_source_new(const struct vm_source_options *options, struct vm_source **ret_source,
@@ -78,8 +89,15 @@ int vm_source_new(const struct vm_source_options *options, struct vm_source **re
         vm_source_free(source, 0);
         return error_set(err, -ENOMEM, "out of memory");
     }
+    trim_slashes(source->proc_root);
+    trim_slashes(source->sys_root);
     *ret_source = source;
     return 0;
+}
+
+void vm_source_cancel(struct vm_source *source)
+{
+    workers_cancel(source->workers);
 }
 
 void vm_source_free(struct vm_source *source, double timeout_s)
@@ -148,7 +166,8 @@ static void begin_connection(struct vm_source *source, struct link *link)
     source->bulk_groups = source->unsupported = 0;
     source->node_read_s = clock_monotonic_s();
     source->usual_s = source->usual_block_s = 0;
-    source->late_cycles = 0;
+    source->late_cycles = source->failures = 0;
+    source->said_refused = false;
     source->balloon_cost_s = BALLOON_COST_S;
     find_pid_directory(source);
 }
@@ -192,9 +211,8 @@ static int say_down(struct vm_source *source, struct vm_set *set)
     int r = 0;
 
     if (!source->said_down)
-        r = vm_set_add_event(set, VM_EVENT_SOURCE_LOST, NULL, "libvirt is not there: %s",
+        r = vm_set_add_event(set, VM_EVENT_SOURCE_LOST, NULL, "libvirt does not answer: %s",
                              set->error.text);
-    source->up = false;
     source->said_down = true;
     return r;
 }
@@ -204,10 +222,9 @@ static int say_up(struct vm_source *source, struct vm_set *set)
     int r = 0;
 
     if (source->said_down)
-        r = vm_set_add_event(set, VM_EVENT_SOURCE_RETURNED, NULL, "libvirt is there%s",
+        r = vm_set_add_event(set, VM_EVENT_SOURCE_RETURNED, NULL, "libvirt answers%s",
                              source->ever_up ? " again" : "");
     source->said_down = false;
-    source->up = true;
     return r;
 }
 
@@ -256,7 +273,7 @@ static void learn_from(struct vm_source *source, const struct stats_job *job)
     source->unsupported |= job->unsupported;
     source->usual_s = source->first_cycle ? took : 0.8 * source->usual_s + 0.2 * took;
     source->first_cycle = false;
-    source->late_cycles = 0;
+    source->late_cycles = source->failures = 0;
 }
 
 static int finish_answered(struct vm_source *source, struct stats_job *job,
@@ -312,6 +329,27 @@ static void note_plugged_devices(struct vm_source *source)
         source->entries.list[i].devices_known = false;
 }
 
+/*
+ * The bulk call came back with an error. A connection that is gone is dropped;
+ * one that lives may only have been refused, and the kernel tells what it can.
+ */
+static int finish_failed(struct vm_source *source, struct stats_job *job,
+                         const struct host_interfaces *interfaces, struct vm_set *set)
+{
+    bool dead = job->dead || ++source->failures >= MAX_FAILURES;
+    int r;
+
+    set->error = job->error;
+    /* Freed first: who lets go of a connection last closes it, and that is for a thread. */
+    job->job.free(&job->job);
+    if (dead)
+        drop_link(source);
+    r = say_down(source, set);
+    if (r == 0 && !dead)
+        r = source_fill_from_memory(source, interfaces, set);
+    return r;
+}
+
 int vm_source_sample(struct vm_source *source, const struct host_interfaces *interfaces,
                      struct vm_set *set)
 {
@@ -331,11 +369,7 @@ int vm_source_sample(struct vm_source *source, const struct host_interfaces *int
     if (source->link)
         job = source_ask_stats(source, until, set);
     if (job && job->result < 0) {
-        set->error = job->error;
-        /* Freed first: who lets go of a connection last closes it, and that is for a thread. */
-        job->job.free(&job->job);
-        drop_link(source);
-        r = say_down(source, set);
+        r = finish_failed(source, job, interfaces, set);
     } else if (job) {
         r = finish_answered(source, job, interfaces, &paths, until, set);
         job->job.free(&job->job);
@@ -347,6 +381,8 @@ int vm_source_sample(struct vm_source *source, const struct host_interfaces *int
         r = source->connecting ? say_late(source, set) : say_down(source, set);
     }
     set->connected = source->link != NULL;
+    set->listed = source->ever_up;
+    set->lost = source->said_down;
     if (source->link)
         set->host_cpus = atomic_load(&source->link->host_cpus);
     set->finished_s = clock_monotonic_s();

@@ -4,13 +4,16 @@
 #define SETMOV_VM_SOURCE_H
 
 #include "vm/changes.h"
+#include "vm/detail_job.h"
 #include "vm/entry.h"
-#include "vm/link.h"
+#include "vm/stats_job.h"
 
 /* Calls left hanging on purpose; a client of libvirtd has 5 requests in flight, of 20 workers. */
-#define MAX_STUCK 3
+#define MAX_STUCK 4
 /* A VM's monitor told nothing this often in a row: it does not answer. */
 #define SILENT_CYCLES 2
+/* XML that could not be read is asked for again after so long. */
+#define DEVICES_RETRY_S 30.0
 
 /* Calls at a time for the monitors of many VMs. */
 #define MAX_PARALLEL 4
@@ -50,7 +53,8 @@ struct vm_source {
     double balloon_cost_s;  /* of one VM, smoothed */
 
     /* what was said last */
-    bool ever_up, up, said_down;
+    bool ever_up, said_down, said_refused;
+    unsigned failures; /* of the bulk call, in a row */
 
     struct vm_entries entries;
     struct vm_sample *before; /* the last answer's VMs, names and states only */
@@ -75,6 +79,9 @@ bool source_is_parallel(const struct vm_source *source);
  */
 bool source_ask_blocks(struct vm_source *source, struct stats_job *census, unsigned wanted,
                        double until_s, struct vm_set *set);
+/* Is some call late, so that a VM may hang and further calls must not wait for it? */
+bool source_suspects_hang(struct vm_source *source);
+
 void source_abandon_blocks(struct vm_source *source);
 
 /*

@@ -26,6 +26,15 @@ static unsigned wanted_groups(const struct vm_source *source, unsigned stuck)
            (source->bulk_groups & VM_GROUP_BALLOON ? 0 : VM_GROUP_BALLOON);
 }
 
+bool source_suspects_hang(struct vm_source *source)
+{
+    bool late = source->balloons != NULL;
+
+    for (size_t i = 0; i < MAX_PARALLEL; i++)
+        late = late || source->blocks[i].job;
+    return late || workers_stuck(source->workers) > 0;
+}
+
 struct stats_job *source_stats_job(struct vm_source *source, unsigned wanted, bool no_wait)
 {
     struct stats_job *job = stats_job_new(source->link, wanted, no_wait);
@@ -45,7 +54,7 @@ static bool start_stats(struct vm_source *source, struct vm_set *set)
     bool census = !source->no_bulk && (source->first_cycle || source_is_parallel(source));
     unsigned wanted = census ? VM_GROUP_STATE : wanted_groups(source, stuck);
     double now = clock_monotonic_s();
-    struct stats_job *job = source_stats_job(source, wanted, stuck > 0);
+    struct stats_job *job = source_stats_job(source, wanted, source_suspects_hang(source));
 
     if (!job) {
         error_set(&set->error, -ENOMEM, "out of memory");
@@ -74,6 +83,7 @@ static bool wait_stats(struct vm_source *source, double until_s, struct vm_set *
     age = clock_monotonic_s() - source->stats_begin_s;
     if (age >= source->deadline_s / 2 * 0.99 && age > 1.5 * source->usual_s &&
         workers_stuck(source->workers) < MAX_STUCK) {
+        source->usual_s = fmax(source->usual_s, age); /* a slow server gets more time */
         workers_abandon(source->workers, &source->stats->job);
         source->stats = NULL;
         if (!start_stats(source, set))
@@ -84,6 +94,7 @@ static bool wait_stats(struct vm_source *source, double until_s, struct vm_set *
 
 static struct stats_job *ask_one_call(struct vm_source *source, double until_s, struct vm_set *set)
 {
+    bool from_before = source->stats != NULL;
     struct stats_job *job;
 
     if (!source->stats && !start_stats(source, set))
@@ -93,6 +104,9 @@ static struct stats_job *ask_one_call(struct vm_source *source, double until_s, 
     job = source->stats;
     source->stats = NULL;
     set->rpc_count += job->rpc_count;
+    /* Calls that take a whole cycle follow each other without a pause. */
+    if (from_before && job->result == 0 && !job->no_bulk && job->wanted != VM_GROUP_STATE)
+        start_stats(source, set);
     return job;
 }
 
@@ -121,10 +135,15 @@ struct stats_job *source_ask_stats(struct vm_source *source, double until_s, str
 static void take_details(struct vm_source *source, struct detail_job *job, struct vm_set *set)
 {
     set->rpc_count += job->rpc_count;
+    if (job->refused.text[0] != '\0' && !source->said_refused)
+        source->said_refused =
+            vm_set_add_event(set, VM_EVENT_BALLOON_REFUSED, NULL, "%s", job->refused.text) == 0;
     for (size_t i = 0; i < job->count; i++) {
         struct detail *detail = &job->details[i];
         struct vm_entry *entry = entries_find(&source->entries, detail->uuid);
 
+        if (entry && !detail->answered && job->kind == DETAIL_DEVICES)
+            entry->devices_retry_s = clock_monotonic_s() + DEVICES_RETRY_S;
         if (!entry || !detail->answered)
             continue;
         if (job->kind == DETAIL_DEVICES) {
@@ -148,8 +167,9 @@ static bool detail_wanted(const struct vm_source *source, enum detail_kind kind,
     if (!entry->active || !entry->domain)
         return false;
     if (kind == DETAIL_DEVICES)
-        return entry_needs_devices(entry, vm);
-    return entry->silent_cycles == 0 && (source->bulk_groups & VM_GROUP_BALLOON) &&
+        return entry_needs_devices(entry, vm) && clock_monotonic_s() >= entry->devices_retry_s;
+    return entry->silent_cycles == 0 && (!entry->devices_known || entry->devices.has_balloon) &&
+           (source->bulk_groups & VM_GROUP_BALLOON) &&
            (balloon_due(&entry->balloon, clock_monotonic_s()) ||
             (source->balloon_period_s != 0 && !entry->period_set));
 }
@@ -166,7 +186,7 @@ static size_t balloon_limit(const struct vm_source *source, double until_s)
 static struct detail_job *collect_details(struct vm_source *source, enum detail_kind kind,
                                           double until_s, const struct vm_set *set)
 {
-    struct detail_job *job = detail_job_new(source->link, kind, workers_stuck(source->workers) > 0);
+    struct detail_job *job = detail_job_new(source->link, kind, source_suspects_hang(source));
     size_t limit = kind == DETAIL_BALLOON ? balloon_limit(source, until_s) : SIZE_MAX, i;
     int r = 0;
 

@@ -71,13 +71,13 @@ int source_fill_from_answer(struct vm_source *source, struct stats_job *job,
                             const struct host_interfaces *interfaces,
                             const struct kernel_paths *paths, struct vm_set *set)
 {
-    int r = reserve_vms(set, job->count);
+    int r = reserve_vms(set, job->answers.count);
 
     /* First, so that entries, answers and set are in the same order and none is searched for long. */
-    if (job->count > 1)
-        qsort(job->answers, job->count, sizeof(*job->answers), vm_answer_compare);
-    for (size_t i = 0; i < job->count && r == 0; i++) {
-        r = take_answer(source, &job->answers[i], job, interfaces, paths, &set->vms[set->count]);
+    vm_answers_sort(&job->answers);
+    for (size_t i = 0; i < job->answers.count && r == 0; i++) {
+        r = take_answer(source, &job->answers.list[i], job, interfaces, paths,
+                        &set->vms[set->count]);
         if (r == 0)
             set->silent_count += !set->vms[set->count++].answering;
     }
@@ -91,7 +91,7 @@ int source_fill_from_answer(struct vm_source *source, struct stats_job *job,
 
         if (!entry->active)
             continue;
-        source->kernel_knows_cpu &= entry->kernel_fresh;
+        source->kernel_knows_cpu &= entry_kernel_tells_cpu(entry);
         source->kernel_knows_taps &= entry->taps_fresh;
     }
     return 0;

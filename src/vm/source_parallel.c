@@ -72,8 +72,8 @@ static void deal(struct vm_source *source, const struct stats_job *census, unsig
 {
     struct stats_job *jobs[MAX_PARALLEL];
     struct block_call *calls[MAX_PARALLEL];
-    size_t limit = calls_at_a_time(source, census->count), count = 0, next = 0;
-    bool no_wait = workers_stuck(source->workers) > 0, awaiting = false;
+    size_t limit = calls_at_a_time(source, census->answers.count), count = 0, next = 0;
+    bool no_wait = source_suspects_hang(source), awaiting = false;
 
     for (size_t i = 0; i < MAX_PARALLEL; i++)
         awaiting = awaiting || source->blocks[i].job;
@@ -84,11 +84,11 @@ static void deal(struct vm_source *source, const struct stats_job *census, unsig
         if (!jobs[count])
             break;
         calls[count] = &source->blocks[i];
-        if (stats_job_limit(jobs[count++], census->count) < 0)
+        if (stats_job_limit(jobs[count++], census->answers.count) < 0)
             break;
     }
-    for (size_t i = 0; count > 0 && i < census->count; i++) {
-        const struct vm_answer *answer = &census->answers[i];
+    for (size_t i = 0; count > 0 && i < census->answers.count; i++) {
+        const struct vm_answer *answer = &census->answers.list[i];
 
         if (!answer->vm.active || !answer->domain || (awaiting && is_awaited(source, answer)))
             continue;
@@ -118,6 +118,7 @@ static void ask_again(struct vm_source *source, struct block_call *call)
     }
     for (size_t i = 0; i < call->job->domain_count; i++)
         stats_job_add_domain(again, call->job->domains[i]);
+    source->usual_block_s = fmax(source->usual_block_s, age); /* a slow server gets more time */
     workers_abandon(source->workers, &call->job->job);
     call->job = NULL;
     submit(source, call, again);
@@ -126,8 +127,7 @@ static void ask_again(struct vm_source *source, struct block_call *call)
 /* One VM's statistics into the census, which knows its name and state. */
 static void merge_answer(struct stats_job *census, struct vm_answer *answer)
 {
-    struct vm_answer *known = bsearch(answer, census->answers, census->count,
-                                      sizeof(*census->answers), vm_answer_compare);
+    struct vm_answer *known = vm_answers_find(&census->answers, answer);
     struct vm_sample swap;
 
     if (!known || known->vm.incarnation != answer->vm.incarnation)
@@ -153,8 +153,8 @@ static void merge(struct vm_source *source, struct stats_job *census, struct blo
     census->wanted |= job->wanted;
     source->bulk_groups |= job->bulk_groups;
     source->unsupported |= job->unsupported;
-    for (size_t i = 0; job->result == 0 && i < job->count; i++)
-        merge_answer(census, &job->answers[i]);
+    for (size_t i = 0; job->result == 0 && i < job->answers.count; i++)
+        merge_answer(census, &job->answers.list[i]);
     source->usual_block_s =
         source->usual_block_s == 0 ? took : 0.8 * source->usual_block_s + 0.2 * took;
     job->job.free(&job->job);
@@ -169,8 +169,7 @@ bool source_ask_blocks(struct vm_source *source, struct stats_job *census, unsig
 
     if (wanted == 0)
         return true;
-    if (census->count > 1)
-        qsort(census->answers, census->count, sizeof(*census->answers), vm_answer_compare);
+    vm_answers_sort(&census->answers);
     deal(source, census, wanted);
     for (size_t i = 0; i < MAX_PARALLEL; i++)
         if (source->blocks[i].job &&

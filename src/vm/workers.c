@@ -12,7 +12,7 @@ struct workers {
     pthread_cond_t submitted, finished; /* on CLOCK_MONOTONIC */
     struct job *first, *last;           /* waiting for a thread */
     unsigned threads, idle, queued, stuck;
-    bool closing;
+    bool closing, cancelled;
     bool owner_gone; /* the last thread frees the pool */
 };
 
@@ -144,12 +144,20 @@ bool workers_wait(struct workers *workers, struct job *job, double until_s)
     bool done;
 
     pthread_mutex_lock(&workers->lock);
-    while (!job->done &&
+    while (!job->done && !workers->cancelled &&
            pthread_cond_timedwait(&workers->finished, &workers->lock, &until) != ETIMEDOUT)
         ;
     done = job->done;
     pthread_mutex_unlock(&workers->lock);
     return done;
+}
+
+void workers_cancel(struct workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->cancelled = true;
+    pthread_cond_broadcast(&workers->finished);
+    pthread_mutex_unlock(&workers->lock);
 }
 
 void workers_abandon(struct workers *workers, struct job *job)

@@ -31,6 +31,9 @@ int workers_submit(struct workers *workers, struct job *job);
 /* Waits until the job is done or CLOCK_MONOTONIC is `until_s`. True: done, the caller's again. */
 bool workers_wait(struct workers *workers, struct job *job, double until_s);
 
+/* Makes every wait, now and later, end at once. Any thread. */
+void workers_cancel(struct workers *workers);
+
 /* Lets go of the job: freed now if it is done, else by its thread when it is. NULL is fine. */
 void workers_abandon(struct workers *workers, struct job *job);
 

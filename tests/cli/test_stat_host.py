@@ -53,7 +53,9 @@ def take_samples(work):
     for _ in range(10):
         show_reading(work, 1)
         with run(work, "--json") as process:
-            first = json.loads(process.stdout.readline())
+            line = process.stdout.readline()
+            assert rb'b\ufffd\"\u009b2J' in line.replace("\ufffd".encode(), rb"\ufffd"), line
+            first = json.loads(line)
             show_reading(work, 2)
             changed = None
             for _ in range(MOST_SAMPLES):

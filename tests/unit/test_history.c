@@ -110,6 +110,7 @@ static void file_names_are_safe(void **state)
     expect_stem("café", "café");
     expect_stem("caf\xe9", "caf_");
     expect_stem((char[]){'a', '\xe2', '\x80', '\xae', 'b', '\0'}, "a_b"); /* right to left */
+    expect_stem((char[]){'a', '\xd8', '\x9c', 'b', '\0'}, "a_b");         /* U+061C: a mark of it */
     memset(longest, 'x', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = '\0';
     stem = history_safe_stem(longest);

@@ -45,6 +45,11 @@ static void test_unsafe_characters_become_underscores(void **state)
     assert_string_equal(identity_for("../../etc", by_name, none).host, ".._.._etc");
     assert_string_equal(identity_for("..", by_name, none).host, "_.");
     assert_string_equal(identity_for(".", by_name, none).host, "_");
+    /* ESC, DEL, U+009B (a control beyond ASCII), a broken byte; what is whole stays. */
+    assert_string_equal(identity_for("a\033[2Jb\177", by_name, none).host, "a_[2Jb_");
+    assert_string_equal(identity_for("x\302\2332J\377", by_name, none).host, "x_2J_");
+    assert_string_equal(identity_for("b\303\274ro", by_name, none).host, "b\303\274ro");
+    assert_string_equal(identity_for("x\ny", none, by_name).plugin_instance, "x_y");
 }
 
 static void test_cut_names_end_with_the_uuid(void **state)
@@ -61,6 +66,10 @@ static void test_cut_names_end_with_the_uuid(void **state)
     identity = identity_for(name, by_name, none);
     assert_int_equal(strlen(identity.host), 127);
     assert_string_equal(identity.host + 117, "n-1b4e28ba");
+    /* Never through the middle of a character. */
+    memcpy(name + 117, "\303\274", 2);
+    identity = identity_for(name, by_name, none);
+    assert_string_equal(identity.host + 116, "n-1b4e28ba");
 }
 
 static void test_distinguishing_appends_to_what_names_the_vm(void **state)

@@ -228,11 +228,23 @@ static struct vm_set *next_set(struct fixture *fixture, const char *const *names
     assert_int_equal(array_reserve(&set->vms, &set->capacity, count, sizeof(*set->vms)), 0);
     memset(set->vms + room, 0, (set->capacity - room) * sizeof(*set->vms));
     set->count = count;
-    set->connected = set->complete = true;
+    set->connected = set->complete = set->listed = true;
     set->host_cpus = 4;
     for (size_t i = 0; i < count; i++)
         fill_vm(&set->vms[i], names[i], i == 0 ? UUID_1 : UUID_2, step);
     return set;
+}
+
+/* An interface whose address libvirt has not told yet. */
+static void add_interface_before(struct vm_sample *vm, const char *name)
+{
+    assert_int_equal(array_reserve(&vm->interfaces, &vm->interface_capacity,
+                                   vm->interface_count + 1, sizeof(*vm->interfaces)),
+                     0);
+    memmove(vm->interfaces + 1, vm->interfaces, vm->interface_count * sizeof(*vm->interfaces));
+    vm->interface_count++;
+    string_copy(vm->interfaces[0].name, sizeof(vm->interfaces[0].name), name);
+    vm->interfaces[0].mac[0] = '\0';
 }
 
 static void dispatch_set(struct fixture *fixture, struct vm_set *set)
@@ -433,6 +445,47 @@ static void test_device_formats(void **state)
     assert_non_null(stub_find("vm1/setmov/if_octets-52:54:00:00:00:01"));
 }
 
+static void test_address_that_is_to_come_is_no_series_of_another_name(void **state)
+{
+    static const char *const series = "vm1/setmov/if_octets-52:54:00:00:00:01";
+    struct fixture *fixture = *state;
+    struct vm_set *set = next_set(fixture, one_vm, 1, 0);
+    char mac[MAC_BYTES];
+
+    fixture->config.interface_format = INTERFACE_ADDRESS;
+    string_copy(mac, sizeof(mac), set->vms[0].interfaces[0].mac);
+    set->vms[0].interfaces[0].mac[0] = '\0';
+    dispatch_set(fixture, set);
+    assert_absent("vm1/setmov/if_octets-vnet0");
+    assert_absent("vm1/setmov/if_octets");
+    cycle(fixture, 1);
+    assert_non_null(stub_find(series));
+    /* A new interface before it, whose address is not known: the old one goes on. */
+    set = next_set(fixture, one_vm, 1, 2);
+    add_interface_before(&set->vms[0], "vnet9");
+    dispatch_set(fixture, set);
+    assert_absent("vm1/setmov/if_octets-vnet9");
+    assert_non_null(stub_find(series));
+    assert_string_equal(stub_log, "");
+}
+
+static void test_names_in_log_lines_have_no_control_characters(void **state)
+{
+    static const char *const names[] = {"a\033\nb", "a\033/b"};
+    struct fixture *fixture = *state;
+    struct vm_set *set = next_set(fixture, names, 2, 0);
+
+    stub_reset();
+    assert_int_equal(vm_metrics_update(&fixture->vm_metrics, set), 0);
+    assert_string_equal(stub_log, "4 setmov plugin: the name of VM `a /b' is in use; it is called "
+                                  "`a__b-22222222/setmov'\n");
+    set = next_set(fixture, names, 1, 1);
+    add_interface_before(&set->vms[0], "vnet0");
+    dispatch_set(fixture, set);
+    assert_string_equal(stub_log, "4 setmov plugin: two devices of `a  b' are called `vnet0'; only "
+                                  "the first is collected\n");
+}
+
 static void test_vm_called_host_does_not_hide_the_host(void **state)
 {
     static const char *const names[] = {"host"};
@@ -480,11 +533,18 @@ static void test_counts_are_unknown_without_a_connection(void **state)
 {
     struct fixture *fixture = *state;
     struct vm_set none = {.connected = false};
+    struct vm_set unlisted = {.connected = true}; /* libvirt has not answered yet */
 
     cycle(fixture, 0);
     assert_int_equal(vm_metrics_update(&fixture->vm_metrics, &none), 0);
     assert_true(isnan(fixture->vm_metrics.vms) && isnan(fixture->vm_metrics.vms_running));
     assert_int_equal(fixture->vm_metrics.record_count, 0);
+    fixture->vm_metrics.vms = fixture->vm_metrics.vms_running = 0;
+    assert_int_equal(vm_metrics_update(&fixture->vm_metrics, &unlisted), 0);
+    assert_true(isnan(fixture->vm_metrics.vms) && isnan(fixture->vm_metrics.vms_running));
+    unlisted.listed = true;
+    assert_int_equal(vm_metrics_update(&fixture->vm_metrics, &unlisted), 0);
+    assert_true(fixture->vm_metrics.vms == 0 && fixture->vm_metrics.vms_running == 0);
 }
 
 static void test_ten_thousand_cycles_need_no_more_memory(void **state)
@@ -508,7 +568,7 @@ static void test_self_metrics(void **state)
 {
     struct fixture *fixture = *state;
     const struct self_metrics self = {.collects_vms = true,
-                                      .connected = true,
+                                      .up = true,
                                       .silent_vms = 2,
                                       .rpc_count = 3,
                                       .missed_cycles = 4,
@@ -565,13 +625,14 @@ static void test_connection_events_become_log_lines(void **state)
 {
     struct fixture *fixture = *state;
     struct vm_event events[] = {{VM_EVENT_SOURCE_LOST, "", "", "no libvirt"},
-                                {VM_EVENT_SOURCE_RETURNED, "", "", "libvirt is back"}};
-    const struct vm_set set = {.events = events, .event_count = 2};
+                                {VM_EVENT_SOURCE_RETURNED, "", "", "libvirt is back"},
+                                {VM_EVENT_BALLOON_REFUSED, "vm1", UUID_1, "no period"}};
+    const struct vm_set set = {.events = events, .event_count = 3};
 
     notify_events(&set, &fixture->vm_metrics, 0);
     assert_int_equal(stub_notification_count, 0);
-    assert_string_equal(stub_log,
-                        "4 setmov plugin: no libvirt\n5 setmov plugin: libvirt is back\n");
+    assert_string_equal(stub_log, "4 setmov plugin: no libvirt\n5 setmov plugin: libvirt is back\n"
+                                  "4 setmov plugin: no period\n");
 }
 
 static void test_events_of_vms_left_out_are_not_notified(void **state)
@@ -600,6 +661,8 @@ int main(void)
         TEST(test_new_run_of_a_vm_is_no_spike),
         TEST(test_filters_select_vms_and_devices),
         TEST(test_device_formats),
+        TEST(test_address_that_is_to_come_is_no_series_of_another_name),
+        TEST(test_names_in_log_lines_have_no_control_characters),
         TEST(test_vm_called_host_does_not_hide_the_host),
         TEST(test_vms_of_one_name_stay_two),
         TEST(test_counters_that_are_not_told_are_left_out),

@@ -11,6 +11,7 @@
 #include "vm_source_test.h"
 
 #include "vm/link.h"
+#include "vm/stats_job.h"
 
 #include <math.h>
 
@@ -168,12 +169,12 @@ static void without_a_bulk_call_vms_are_listed(void **state)
     job->job.run(&job->job);
     assert_int_equal(job->result, 0);
     assert_true(job->no_bulk);
-    assert_int_equal(job->count, 1);
-    assert_int_equal(job->answers[0].groups & EVERYTHING, EVERYTHING);
-    assert_string_equal(job->answers[0].vm.name, "test");
-    assert_true(job->answers[0].vm.active);
-    assert_int_equal(job->answers[0].vm.state, VM_STATE_RUNNING);
-    assert_int_equal(job->answers[0].vm.disk_count, 1);
+    assert_int_equal(job->answers.count, 1);
+    assert_int_equal(job->answers.list[0].groups & EVERYTHING, EVERYTHING);
+    assert_string_equal(job->answers.list[0].vm.name, "test");
+    assert_true(job->answers.list[0].vm.active);
+    assert_int_equal(job->answers.list[0].vm.state, VM_STATE_RUNNING);
+    assert_int_equal(job->answers.list[0].vm.disk_count, 1);
     job->job.free(&job->job);
     link_unref(link);
     lifecycle_unref(lifecycle);
@@ -194,7 +195,7 @@ static void sizes_come_without_memory_statistics(void **state)
     job->unsupported = VM_GROUP_BALLOON | VM_GROUP_BLOCK;
     job->job.run(&job->job);
     assert_int_equal(job->result, 0);
-    answer = &job->answers[0];
+    answer = &job->answers.list[0];
     assert_int_equal(answer->groups & EVERYTHING, EVERYTHING & ~VM_GROUP_BLOCK);
     assert_false(isnan(answer->vm.memory.time_s));
     assert_true(answer->vm.memory.current == (uint64_t)2 << 30);
