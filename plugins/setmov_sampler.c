@@ -96,6 +96,7 @@ static const struct host_interfaces *cycle_host(struct sampler *sampler, bool di
     struct host_sample *before = &sampler->hosts[sampler->latest_host];
     struct host_sample *after = &sampler->hosts[1 - sampler->latest_host];
     struct error err = {""};
+    bool fresh_interfaces;
     int status = host_reader_read(sampler->reader, after, &err);
 
     log_host_reading(sampler, &err);
@@ -106,7 +107,9 @@ static const struct host_interfaces *cycle_host(struct sampler *sampler, bool di
         host_metrics_dispatch(&sampler->host_metrics, &sampler->emitter, before, after) < 0)
         ERROR(PLUGIN_NAME " plugin: out of memory, the host's values of a cycle are lost");
     sampler->latest_host = 1 - sampler->latest_host;
-    return isnan(after->interfaces.time_s) ? NULL : &after->interfaces;
+    fresh_interfaces = !isnan(after->interfaces.time_s);
+    usage_host_keep(before, after);
+    return fresh_interfaces ? &after->interfaces : NULL;
 }
 
 static void cycle_vms(struct sampler *sampler, const struct host_interfaces *interfaces,

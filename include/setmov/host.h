@@ -174,7 +174,7 @@ void host_reader_free(struct host_reader *reader);
 /*
  * Fills `sample` (zeroed the first time; its memory is used again). MACs,
  * disk kinds, host name and address are cached and looked up again every
- * minute and for names not seen before. Returns 0 when at least /proc/stat
+ * minute and for names not seen before. Returns 0 when at least one group
  * could be read; `err` names what failed even when it returns 0, else it is "".
  */
 int host_reader_read(struct host_reader *reader, struct host_sample *sample, struct error *err);

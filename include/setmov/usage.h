@@ -101,6 +101,14 @@ int usage_host(const struct host_sample *before, const struct host_sample *after
                double overhead_bits, struct host_usage *usage);
 void host_usage_release(struct host_usage *usage);
 
+/*
+ * Before `after` becomes the `before` of the next interval: the groups of
+ * counters that it lacks (time NaN) are taken from `before`, so that a reading
+ * that was missed costs one sample and not two. The two swap memory, as in
+ * usage_vm_keep().
+ */
+void usage_host_keep(struct host_sample *before, struct host_sample *after);
+
 struct vcpu_usage {
     unsigned number;
     double busy_percent, wait_percent, steal_percent; /* of one CPU's time */

@@ -3,9 +3,9 @@
 
 #include "setmov/base.h"
 
-size_t utf8_decode(const char *at, uint32_t *ret_character)
+size_t utf8_decode(const char *string, uint32_t *ret_character)
 {
-    const unsigned char *byte = (const unsigned char *)at;
+    const unsigned char *byte = (const unsigned char *)string;
     size_t length;
     uint32_t character, least;
 

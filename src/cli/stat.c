@@ -2,6 +2,7 @@
 /* `setmov stat`: what the host and its VMs use, sample by sample. */
 #include "stat.h"
 #include "command.h"
+#include "stat_stop.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -23,6 +24,9 @@ enum {
     KEY_NO_KERNEL,
 };
 
+/* The default deadline is no longer, however long the interval. */
+#define DEADLINE_MOST_S 5
+
 static const struct command_option option_table[] = {
     {'c', "connect", "URI",
      "take VMs from this libvirt connection (default: libvirt's "
@@ -34,7 +38,7 @@ static const struct command_option option_table[] = {
     {'a', "all", NULL, "list every disk and interface, and inactive VMs, too"},
     {KEY_DEADLINE, "deadline", "S",
      "wait no longer for libvirt's answers (default: 0.8 of "
-     "the interval, at least 0.5)"},
+     "the interval, from 0.5 to 5)"},
     {KEY_OVERHEAD, "overhead", "BITS",
      "added to each packet: 20 as in the paper (default), "
      "160 as on an Ethernet wire"},
@@ -115,62 +119,31 @@ static int parse_options(int argc, char **argv, struct stat_options *options)
     if (!options->vms && options->uri)
         return command_usage_error("stat", "--connect and --no-vms exclude each other");
     if (isnan(options->deadline_s))
-        options->deadline_s = fmax(0.5, 0.8 * options->interval_s);
+        options->deadline_s = fmin(fmax(0.5, 0.8 * options->interval_s), DEADLINE_MOST_S);
     return -1;
 }
 
-/* ---- signals and ticks ---------------------------------------------------------------------- */
-
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int signal_number)
-{
-    (void)signal_number;
-    interrupted = 1;
-}
-
-/*
- * SIGINT and SIGTERM are blocked but while we wait for the next tick and while
- * we write: so they are never lost between looking and sleeping, and the
- * threads that ask libvirt inherit the mask and leave them to this one. A
- * second signal kills as usual. Returns the mask for waiting.
- */
-static sigset_t catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESETHAND};
-    sigset_t blocked, before;
-
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGINT);
-    sigaddset(&blocked, SIGTERM);
-    sigprocmask(SIG_BLOCK, &blocked, &before);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    sigdelset(&before, SIGINT);
-    sigdelset(&before, SIGTERM);
-    return before;
-}
+/* ---- ticks ---------------------------------------------------------------------------------- */
 
 /*
  * Sleeps until that time of CLOCK_MONOTONIC. Returns false when the user wants
  * to end, or nobody reads our output any more.
  */
-static bool wait_until(double tick_s, const sigset_t *waiting)
+static bool wait_until(double tick_s)
 {
     struct pollfd output = {.fd = STDOUT_FILENO};
-    while (!interrupted) {
+    while (!stat_stopped()) {
         double left_s = tick_s - clock_monotonic_s();
         if (left_s <= 0)
             left_s = 0; /* still look at signals and at the reader */
         struct timespec left = {(time_t)left_s, (long)((left_s - floor(left_s)) * 1e9)};
-        int ready = ppoll(&output, 1, &left, waiting);
+        int ready = ppoll(&output, 1, &left, stat_stop_mask());
         if (ready > 0 && (output.revents & (POLLERR | POLLHUP)))
             return false;
         if (ready > 0)
             output.fd = -1; /* nothing that poll could tell of */
         if (ready == 0 && clock_monotonic_s() >= tick_s)
-            return !interrupted;
+            return !stat_stopped();
     }
     return false;
 }
@@ -189,13 +162,13 @@ static double next_tick(double start_s, double interval_s, uint64_t *tick)
 
 enum output_result { OUTPUT_GOES_ON, OUTPUT_ENDS, OUTPUT_FAILED };
 
-static enum output_result write_output(const char *text, const sigset_t *waiting)
+static enum output_result write_output(const char *text)
 {
     enum output_result result = OUTPUT_GOES_ON;
     size_t left = strlen(text);
     sigset_t blocked;
 
-    sigprocmask(SIG_SETMASK, waiting, &blocked);
+    pthread_sigmask(SIG_SETMASK, stat_stop_mask(), &blocked);
     while (left > 0 && result == OUTPUT_GOES_ON) {
         ssize_t written = write(STDOUT_FILENO, text, left);
         if (written >= 0) {
@@ -204,17 +177,17 @@ static enum output_result write_output(const char *text, const sigset_t *waiting
         } else if (errno == EPIPE) {
             result = OUTPUT_ENDS;
         } else if (errno == EINTR) {
-            result = interrupted ? OUTPUT_ENDS : OUTPUT_GOES_ON;
+            result = stat_stopped() ? OUTPUT_ENDS : OUTPUT_GOES_ON;
         } else if (errno == EAGAIN) {
             struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
             poll(&output, 1, -1);
-            result = interrupted ? OUTPUT_ENDS : OUTPUT_GOES_ON;
+            result = stat_stopped() ? OUTPUT_ENDS : OUTPUT_GOES_ON;
         } else {
             command_error("stat", "cannot write to stdout: %s", strerror(errno));
             result = OUTPUT_FAILED;
         }
     }
-    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
     return result;
 }
 
@@ -231,7 +204,7 @@ static int format_report(const struct stat_report *report, const struct stat_opt
 }
 
 static enum output_result print_sample(const struct stat_sampler *sampler,
-                                       const struct stat_options *options, const sigset_t *waiting)
+                                       const struct stat_options *options)
 {
     CLEANUP(cleanup_free) char *text = NULL;
     struct stat_report report = stat_sampler_report(sampler);
@@ -239,27 +212,37 @@ static enum output_result print_sample(const struct stat_sampler *sampler,
         command_error("stat", "out of memory");
         return OUTPUT_FAILED;
     }
-    return write_output(text, waiting);
+    return write_output(text);
 }
 
 /* ---- the command --------------------------------------------------------------------------------- */
 
-/* Readings on the ticks, a sample after each but the first. Returns an exit status. */
-static int run(struct stat_sampler *sampler, const struct stat_options *options,
-               const sigset_t *waiting)
+/* One reading. Returns an exit status, or -1 to go on. */
+static int take(struct stat_sampler *sampler)
 {
     struct error err = {""};
+    int result = stat_sampler_take(sampler, &err);
+
+    if (stat_stopped())
+        return STATUS_OK;
+    return result < 0 ? command_error("stat", "%s", err.text) : -1;
+}
+
+/* Readings on the ticks, a sample after each but the first. Returns an exit status. */
+static int run(struct stat_sampler *sampler, const struct stat_options *options)
+{
     double start_s = clock_monotonic_s();
     uint64_t tick = 0;
+    int status = take(sampler);
 
-    if (stat_sampler_take(sampler, &err) < 0)
-        return command_error("stat", "%s", err.text);
-    for (uint64_t printed = 0; options->count == 0 || printed < options->count; printed++) {
-        if (!wait_until(next_tick(start_s, options->interval_s, &tick), waiting))
+    for (uint64_t printed = 0; status < 0 && (options->count == 0 || printed < options->count);
+         printed++) {
+        if (!wait_until(next_tick(start_s, options->interval_s, &tick)))
             return STATUS_OK;
-        if (stat_sampler_take(sampler, &err) < 0)
-            return command_error("stat", "%s", err.text);
-        switch (print_sample(sampler, options, waiting)) {
+        status = take(sampler);
+        if (status >= 0)
+            return status;
+        switch (print_sample(sampler, options)) {
         case OUTPUT_GOES_ON:
             break;
         case OUTPUT_ENDS:
@@ -268,7 +251,7 @@ static int run(struct stat_sampler *sampler, const struct stat_options *options,
             return STATUS_FAILED;
         }
     }
-    return STATUS_OK;
+    return status < 0 ? STATUS_OK : status;
 }
 
 int command_stat(int argc, char **argv)
@@ -279,13 +262,15 @@ int command_stat(int argc, char **argv)
         return status;
 
     setlocale(LC_CTYPE, "C.UTF-8"); /* widths of names; numbers stay as in "C" */
-    sigset_t waiting = catch_signals();
+    stat_stop_prepare();
     struct stat_sampler sampler = {0};
     struct error err = {""};
-    if (stat_sampler_init(&sampler, &options, &err) < 0)
+    if (stat_sampler_init(&sampler, &options, &err) < 0 ||
+        stat_stop_watch(sampler.source, &err) < 0)
         status = command_error("stat", "%s", err.text);
     else
-        status = run(&sampler, &options, &waiting);
+        status = run(&sampler, &options);
+    stat_stop_release();
     stat_sampler_release(&sampler);
     return status;
 }

@@ -30,9 +30,9 @@ struct stat_sampler {
     struct vm_source *source; /* NULL: host only */
     struct host_sample hosts[2];
     struct vm_set sets[2];
-    unsigned current; /* which of the two is the later */
-    bool complained;  /* the host's reading was incomplete, and the user knows */
-    double unix_time; /* of the later reading, s since 1970 */
+    unsigned host, set; /* which of the two is the later */
+    bool complained;    /* the host's reading was incomplete, and the user knows */
+    double unix_time;   /* of the later reading, s since 1970 */
     struct host_usage host_usage;
     struct vm_usage *vm_usages; /* one for each VM of the later set; owned */
     size_t vm_usage_count, vm_usage_capacity;
@@ -60,6 +60,9 @@ struct stat_report {
 };
 
 struct stat_report stat_sampler_report(const struct stat_sampler *sampler);
+
+/* Is the set a list of VMs, maybe an empty one? Else nothing is known of them. */
+bool stat_vms_known(const struct vm_set *set);
 
 struct vm_counts {
     size_t all, active, running, silent;

@@ -183,7 +183,7 @@ static json_object *host_memory_json(const struct host_memory *memory)
 static json_object *host_json(const struct stat_report *report)
 {
     const struct host_usage *usage = report->host_usage;
-    bool vms_known = report->set && report->set->connected;
+    bool vms_known = stat_vms_known(report->set);
     struct vm_counts counts = stat_count_vms(report->set);
     json_object *object = json_object_new_object();
 

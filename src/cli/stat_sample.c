@@ -2,12 +2,18 @@
 /* The readings behind `setmov stat`: two samples of host and VMs, and their usage. */
 #include "command.h"
 #include "stat.h"
+#include "stat_stop.h"
 
 #include <errno.h>
+#include <math.h>
 #include <time.h>
 
 /* Deadlines that a connection may take to be made before samples go on without it. */
 #define FIRST_TRIES 20
+/* Deadlines that VMs may then take to answer all of the first reading. */
+#define COMPLETE_TRIES 3
+/* How long libvirt's answers may keep the end waiting. */
+#define FREE_TIMEOUT_S 0.5
 
 int stat_sampler_init(struct stat_sampler *sampler, const struct stat_options *options,
                       struct error *err)
@@ -30,7 +36,7 @@ int stat_sampler_init(struct stat_sampler *sampler, const struct stat_options *o
 void stat_sampler_release(struct stat_sampler *sampler)
 {
     if (sampler->source)
-        vm_source_free(sampler->source, sampler->options->deadline_s);
+        vm_source_free(sampler->source, fmin(sampler->options->deadline_s, FREE_TIMEOUT_S));
     host_reader_free(sampler->reader);
     for (unsigned i = 0; i < ARRAY_LENGTH(sampler->hosts); i++) {
         host_sample_release(&sampler->hosts[i]);
@@ -63,7 +69,7 @@ static int report_connection(const struct stat_sampler *sampler, const struct vm
     const struct vm_event *lost = find_event(set, VM_EVENT_SOURCE_LOST);
     const struct vm_event *returned = find_event(set, VM_EVENT_SOURCE_RETURNED);
 
-    if (lost && first && sampler->options->uri)
+    if (lost && first && !set->connected && sampler->options->uri)
         return error_set(err, -ENOTCONN, "%s", lost->text);
     if (lost)
         command_error("stat", "%s%s", first ? "showing the host only: " : "", lost->text);
@@ -72,7 +78,11 @@ static int report_connection(const struct stat_sampler *sampler, const struct vm
     return 0;
 }
 
-/* One cycle of the VMs; the first waits for the connection, or for the news that there is none. */
+/*
+ * One cycle of the VMs. The first one goes on until there is a reading to
+ * compare with, or the news that there will be none: else the first sample
+ * would know nothing.
+ */
 static int take_vms(struct stat_sampler *sampler, const struct host_interfaces *interfaces,
                     struct vm_set *set, bool first, struct error *err)
 {
@@ -80,7 +90,12 @@ static int take_vms(struct stat_sampler *sampler, const struct host_interfaces *
     do {
         if (vm_source_sample(sampler->source, interfaces, set) < 0)
             return error_set(err, -ENOMEM, "out of memory");
-    } while (--tries > 0 && !set->connected && !find_event(set, VM_EVENT_SOURCE_LOST));
+        if (stat_stopped())
+            return 0;
+        if (set->listed && tries > COMPLETE_TRIES)
+            tries = COMPLETE_TRIES;
+    } while (--tries > 0 && !(set->listed && set->complete) &&
+             !find_event(set, VM_EVENT_SOURCE_LOST));
     return report_connection(sampler, set, first, err);
 }
 
@@ -96,8 +111,8 @@ static int grow_vm_usages(struct stat_sampler *sampler, size_t needed)
 
 static int compute_vms(struct stat_sampler *sampler)
 {
-    const struct vm_set *before = &sampler->sets[!sampler->current];
-    const struct vm_set *after = &sampler->sets[sampler->current];
+    const struct vm_set *before = &sampler->sets[!sampler->set];
+    const struct vm_set *after = &sampler->sets[sampler->set];
     size_t hint = 0;
 
     if (grow_vm_usages(sampler, after->count) < 0)
@@ -111,17 +126,27 @@ static int compute_vms(struct stat_sampler *sampler)
     return 0;
 }
 
-/* What the last reading lacked is taken from the one before it: see usage_vm_keep(). */
-static void keep_missed(struct stat_sampler *sampler)
+/*
+ * Chooses the set to read into: the older one. A set of a time without libvirt
+ * has nothing to compare with, so it is the one to overwrite, and the figures
+ * after the return are means over the gap. What the last reading lacked is
+ * taken from the one before it: see usage_vm_keep().
+ */
+static struct vm_set *next_set(struct stat_sampler *sampler)
 {
-    struct vm_set *before = &sampler->sets[!sampler->current];
-    struct vm_set *after = &sampler->sets[sampler->current];
+    struct vm_set *before = &sampler->sets[!sampler->set];
+    struct vm_set *after = &sampler->sets[sampler->set];
     size_t hint = 0;
+
+    if (!stat_vms_known(after))
+        return after;
     for (size_t i = 0; i < after->count; i++) {
         const struct vm_sample *found = vm_set_find(before, after->vms[i].uuid, &hint);
         if (found)
             usage_vm_keep(&before->vms[found - before->vms], &after->vms[i]);
     }
+    sampler->set = !sampler->set;
+    return before;
 }
 
 /* ---- one reading ------------------------------------------------------------------------ */
@@ -129,10 +154,10 @@ static void keep_missed(struct stat_sampler *sampler)
 int stat_sampler_take(struct stat_sampler *sampler, struct error *err)
 {
     bool first = sampler->unix_time == 0;
-    keep_missed(sampler);
-    sampler->current = !sampler->current;
-    struct host_sample *host = &sampler->hosts[sampler->current];
-    struct vm_set *set = &sampler->sets[sampler->current];
+    if (!first)
+        usage_host_keep(&sampler->hosts[!sampler->host], &sampler->hosts[sampler->host]);
+    sampler->host = !sampler->host;
+    struct host_sample *host = &sampler->hosts[sampler->host];
     struct timespec now;
 
     int result = host_reader_read(sampler->reader, host, err);
@@ -146,11 +171,11 @@ int stat_sampler_take(struct stat_sampler *sampler, struct error *err)
     sampler->unix_time = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 
     if (sampler->source) {
-        result = take_vms(sampler, &host->interfaces, set, first, err);
+        result = take_vms(sampler, &host->interfaces, next_set(sampler), first, err);
         if (result < 0)
             return result;
     }
-    if (usage_host(first ? NULL : &sampler->hosts[!sampler->current], host,
+    if (usage_host(first ? NULL : &sampler->hosts[!sampler->host], host,
                    sampler->options->overhead_bits, &sampler->host_usage) < 0 ||
         compute_vms(sampler) < 0)
         return error_set(err, -ENOMEM, "out of memory");
@@ -161,11 +186,16 @@ struct stat_report stat_sampler_report(const struct stat_sampler *sampler)
 {
     return (struct stat_report){
         .unix_time = sampler->unix_time,
-        .host = &sampler->hosts[sampler->current],
+        .host = &sampler->hosts[sampler->host],
         .host_usage = &sampler->host_usage,
-        .set = sampler->source ? &sampler->sets[sampler->current] : NULL,
+        .set = sampler->source ? &sampler->sets[sampler->set] : NULL,
         .vm_usages = sampler->vm_usages,
     };
+}
+
+bool stat_vms_known(const struct vm_set *set)
+{
+    return set && set->connected && set->listed;
 }
 
 struct vm_counts stat_count_vms(const struct vm_set *set)

@@ -97,7 +97,7 @@ static void print_heading(struct table *table, const struct stat_report *report)
 
     if (localtime_r(&seconds, &local))
         strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &local);
-    if (report->set && report->set->connected) {
+    if (stat_vms_known(report->set)) {
         struct vm_counts counts = stat_count_vms(report->set);
         char silent[40] = "";
         if (counts.silent > 0)
@@ -259,7 +259,7 @@ static void print_vm(struct table *table, const struct vm_sample *vm, const stru
 static int print_vms(struct table *table, const struct stat_report *report)
 {
     const struct vm_set *set = report->set;
-    if (!set || !set->connected)
+    if (!stat_vms_known(set))
         return 0;
     CLEANUP(cleanup_free) struct choice *choices = calloc(set->count + 1, sizeof(*choices));
     size_t count = 0;

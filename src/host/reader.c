@@ -187,6 +187,7 @@ static void read_identity(struct host_reader *reader, struct host_sample *sample
     string_copy(sample->address, sizeof(sample->address), reader->address);
 }
 
+/* Adds the failure of a group to the others'. */
 static void add_failure(struct error *err, const struct error *failure)
 {
     if (err == NULL)
@@ -199,22 +200,23 @@ static void add_failure(struct error *err, const struct error *failure)
 
 int host_reader_read(struct host_reader *reader, struct host_sample *sample, struct error *err)
 {
-    struct error failure = {{0}};
-    int rc;
+    struct error failures[4] = {{{0}}};
+    int results[ARRAY_LENGTH(failures)];
+    bool any = false;
 
+    results[0] = read_cpu(reader, &sample->cpu, &failures[0]);
+    results[1] = read_memory(reader, &sample->memory, &failures[1]);
+    results[2] = read_disks(reader, &sample->disks, &failures[2]);
+    results[3] = read_interfaces(reader, &sample->interfaces, &failures[3]);
     if (err != NULL)
         err->text[0] = '\0';
-    rc = read_cpu(reader, &sample->cpu, &failure);
-    if (rc < 0)
-        add_failure(err, &failure);
-    if (read_memory(reader, &sample->memory, &failure) < 0)
-        add_failure(err, &failure);
-    if (read_disks(reader, &sample->disks, &failure) < 0)
-        add_failure(err, &failure);
-    if (read_interfaces(reader, &sample->interfaces, &failure) < 0)
-        add_failure(err, &failure);
+    for (size_t i = 0; i < ARRAY_LENGTH(results); i++) {
+        any = any || results[i] == 0;
+        if (results[i] < 0)
+            add_failure(err, &failures[i]);
+    }
     read_identity(reader, sample);
-    return rc;
+    return any ? 0 : results[0];
 }
 
 void host_sample_release(struct host_sample *sample)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Usage of the host: the formulas over two whole host samples (1, 3, 4, 5 to 7). */
+#include "interfaces.h"
 #include "match.h"
 #include "rate.h"
 
@@ -136,48 +137,30 @@ static int fill_disks(const struct host_disks *before, const struct host_disks *
 
 /* ---- interfaces ---------------------------------------------------------------------- */
 
-static struct interface_usage interface_between(const struct host_interface *before,
-                                                const struct host_interface *after,
-                                                double elapsed_s, double overhead_bits)
+static struct interface_counters counters_at(const void *interfaces, size_t index)
 {
-    const struct net_counters *b = &before->counters;
-    const struct net_counters *a = &after->counters;
-    return (struct interface_usage){
-        .name = after->name,
-        .mac = after->mac,
-        .rx = usage_packets(b->rx_packets, a->rx_packets, b->rx_bytes, a->rx_bytes, elapsed_s,
-                            overhead_bits),
-        .tx = usage_packets(b->tx_packets, a->tx_packets, b->tx_bytes, a->tx_bytes, elapsed_s,
-                            overhead_bits),
-        .rx_errors_per_s = usage_rate(b->rx_errors, a->rx_errors, elapsed_s),
-        .tx_errors_per_s = usage_rate(b->tx_errors, a->tx_errors, elapsed_s),
-        .rx_dropped_per_s = usage_rate(b->rx_dropped, a->rx_dropped, elapsed_s),
-        .tx_dropped_per_s = usage_rate(b->tx_dropped, a->tx_dropped, elapsed_s),
+    const struct host_interface *interface = (const struct host_interface *)interfaces + index;
+    const struct net_counters *c = &interface->counters;
+
+    return (struct interface_counters){
+        interface->name, interface->mac, c->rx_bytes,   c->rx_packets, c->rx_errors,
+        c->rx_dropped,   c->tx_bytes,    c->tx_packets, c->tx_errors,  c->tx_dropped,
     };
 }
 
-static int fill_interfaces(const struct host_interfaces *before,
-                           const struct host_interfaces *after, double overhead_bits,
-                           struct host_usage *usage)
+static int fill_host_interfaces(const struct host_interfaces *before,
+                                const struct host_interfaces *after, double overhead_bits,
+                                struct host_usage *usage)
 {
-    double elapsed_s = elapsed_between(before->time_s, after->time_s);
     CLEANUP(name_matcher_release)
     struct name_matcher matcher = NAME_MATCHER(before->interfaces, before->count);
+    const struct interface_list then = {before->interfaces, before->count, before->time_s,
+                                        counters_at},
+                                now = {after->interfaces, after->count, after->time_s, counters_at};
 
-    if (array_reserve(&usage->interfaces, &usage->interface_capacity, after->count,
-                      sizeof(*usage->interfaces)) < 0)
+    if (fill_interfaces(&then, &now, &matcher, overhead_bits, &usage->interfaces,
+                        &usage->interface_capacity) < 0)
         return -ENOMEM;
-    for (size_t i = 0; i < after->count; i++) {
-        const struct host_interface *interface = &after->interfaces[i];
-        size_t index = SIZE_MAX;
-        if (name_matcher_find(&matcher, interface->name, &index) < 0)
-            return -ENOMEM;
-        /* Against itself over an unknown time: everything about a new device is unknown. */
-        usage->interfaces[i] =
-            index < before->count
-                ? interface_between(&before->interfaces[index], interface, elapsed_s, overhead_bits)
-                : interface_between(interface, interface, NAN, overhead_bits);
-    }
     usage->interface_count = after->count;
     return 0;
 }
@@ -206,9 +189,19 @@ int usage_host(const struct host_sample *before, const struct host_sample *after
         isnan(after->memory.time_s) ? NAN : usage_memory(after->memory.total, after->memory.free);
     if (fill_cpus(cpu_before, &after->cpu, usage) < 0 ||
         fill_disks(&before->disks, &after->disks, usage) < 0 ||
-        fill_interfaces(&before->interfaces, &after->interfaces, overhead_bits, usage) < 0)
+        fill_host_interfaces(&before->interfaces, &after->interfaces, overhead_bits, usage) < 0)
         return -ENOMEM;
     return 0;
+}
+
+void usage_host_keep(struct host_sample *before, struct host_sample *after)
+{
+    if (isnan(after->cpu.time_s))
+        SWAP(before->cpu, after->cpu);
+    if (isnan(after->disks.time_s))
+        SWAP(before->disks, after->disks);
+    if (isnan(after->interfaces.time_s))
+        SWAP(before->interfaces, after->interfaces);
 }
 
 void host_usage_release(struct host_usage *usage)

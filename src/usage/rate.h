@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Differences of counters and of times, shared by the formulas. */
+/* Differences of counters and of times, and what else the formulas share. */
 #ifndef SETMOV_USAGE_RATE_H
 #define SETMOV_USAGE_RATE_H
 
 #include "setmov/usage.h"
+
+/* For usage_host_keep() and usage_vm_keep(): what is kept, and the memory of what is not. */
+#define SWAP(a, b)                                                                                 \
+    do {                                                                                           \
+        __typeof__(a) kept = (a);                                                                  \
+        (a) = (b);                                                                                 \
+        (b) = kept;                                                                                \
+    } while (0)
 
 /* after - before as a number; NaN on UNKNOWN_U64 or a decrease. */
 double counter_difference(uint64_t before, uint64_t after);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Usage of a VM: the formulas over two samples of it (2, 3, 4, 5 to 7). */
+#include "interfaces.h"
 #include "match.h"
 #include "rate.h"
 
@@ -120,44 +121,29 @@ static int fill_disks(const struct vm_sample *before, const struct vm_sample *af
 
 /* ---- interfaces ---------------------------------------------------------------------------- */
 
-static struct interface_usage interface_between(const struct vm_interface *before,
-                                                const struct vm_interface *after, double elapsed_s,
-                                                double overhead_bits)
+static struct interface_counters counters_at(const void *interfaces, size_t index)
 {
-    return (struct interface_usage){
-        .name = after->name,
-        .mac = after->mac,
-        .rx = usage_packets(before->rx_packets, after->rx_packets, before->rx_bytes,
-                            after->rx_bytes, elapsed_s, overhead_bits),
-        .tx = usage_packets(before->tx_packets, after->tx_packets, before->tx_bytes,
-                            after->tx_bytes, elapsed_s, overhead_bits),
-        .rx_errors_per_s = usage_rate(before->rx_errors, after->rx_errors, elapsed_s),
-        .tx_errors_per_s = usage_rate(before->tx_errors, after->tx_errors, elapsed_s),
-        .rx_dropped_per_s = usage_rate(before->rx_dropped, after->rx_dropped, elapsed_s),
-        .tx_dropped_per_s = usage_rate(before->tx_dropped, after->tx_dropped, elapsed_s),
+    const struct vm_interface *i = (const struct vm_interface *)interfaces + index;
+
+    return (struct interface_counters){
+        i->name,       i->mac,      i->rx_bytes,   i->rx_packets, i->rx_errors,
+        i->rx_dropped, i->tx_bytes, i->tx_packets, i->tx_errors,  i->tx_dropped,
     };
 }
 
-static int fill_interfaces(const struct vm_sample *before, const struct vm_sample *after,
-                           double overhead_bits, struct vm_usage *usage)
+static int fill_vm_interfaces(const struct vm_sample *before, const struct vm_sample *after,
+                              double overhead_bits, struct vm_usage *usage)
 {
-    double elapsed_s = elapsed_between(before->interface_time_s, after->interface_time_s);
     CLEANUP(name_matcher_release)
     struct name_matcher matcher = NAME_MATCHER(before->interfaces, before->interface_count);
+    const struct interface_list then = {before->interfaces, before->interface_count,
+                                        before->interface_time_s, counters_at},
+                                now = {after->interfaces, after->interface_count,
+                                       after->interface_time_s, counters_at};
 
-    if (array_reserve(&usage->interfaces, &usage->interface_capacity, after->interface_count,
-                      sizeof(*usage->interfaces)) < 0)
+    if (fill_interfaces(&then, &now, &matcher, overhead_bits, &usage->interfaces,
+                        &usage->interface_capacity) < 0)
         return -ENOMEM;
-    for (size_t i = 0; i < after->interface_count; i++) {
-        const struct vm_interface *interface = &after->interfaces[i];
-        size_t index = SIZE_MAX;
-        if (name_matcher_find(&matcher, interface->name, &index) < 0)
-            return -ENOMEM;
-        usage->interfaces[i] =
-            index < before->interface_count
-                ? interface_between(&before->interfaces[index], interface, elapsed_s, overhead_bits)
-                : interface_between(interface, interface, NAN, overhead_bits);
-    }
     usage->interface_count = after->interface_count;
     return 0;
 }
@@ -179,19 +165,12 @@ int usage_vm(const struct vm_sample *before, const struct vm_sample *after, unsi
     if (!before || before->incarnation != after->incarnation)
         before = &nothing;
     if (fill_vcpus(before, after, usage) < 0 || fill_disks(before, after, usage) < 0 ||
-        fill_interfaces(before, after, overhead_bits, usage) < 0)
+        fill_vm_interfaces(before, after, overhead_bits, usage) < 0)
         return -ENOMEM;
     fill_cpu(before, after, host_cpus, usage);
     usage->memory_percent = memory_percent(&after->memory);
     return 0;
 }
-
-#define SWAP(a, b)                                                                                 \
-    do {                                                                                           \
-        __typeof__(a) kept = (a);                                                                  \
-        (a) = (b);                                                                                 \
-        (b) = kept;                                                                                \
-    } while (0)
 
 void usage_vm_keep(struct vm_sample *before, struct vm_sample *after)
 {

@@ -274,12 +274,13 @@ LoadPlugin rrdtool
 class Collectd:
     """The real collectd with the plugin, inside a host; csv, and RRDs when asked."""
 
-    def __init__(self, host, options="", rrd=False):
+    def __init__(self, host, options="", rrd=False, more=""):
         self.dir = tempfile.mkdtemp(prefix="collectd-", dir=host.dir)
         self.conf = os.path.join(self.dir, "collectd.conf")
         with open(self.conf, "w", encoding="ascii") as file:
             file.write(COLLECTD_CONF.format(dir=self.dir, system=COLLECTD_PLUGINS, plugins=os.path.dirname(PLUGIN),
-                                            options=options, more=RRD_CONF.format(dir=self.dir) if rrd else ""))
+                                            options=options,
+                                            more=more + (RRD_CONF.format(dir=self.dir) if rrd else "")))
         self.process = host.start("collectd", "-f", "-C", self.conf, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.STDOUT)
         self.host = host

@@ -10,13 +10,17 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-usage: host.sh up DIR [--cgroup] [--name NAME] [--no-libvirtd]
+usage: host.sh up DIR [--cgroup] [--name NAME] [--no-libvirtd] [--network SWITCH/NUMBER]
        host.sh enter DIR COMMAND...         run a command inside (virsh, collectd, ...)
        host.sh libvirtd DIR start|stop|kill|pid
        host.sh down DIR
        host.sh check                        exit 77 with the reason where up cannot work
 
---cgroup  leaves libvirt's cgroups on, below a cgroup of the host's own
+--cgroup   leaves libvirt's cgroups on, below a cgroup of the host's own
+--network  joins the host's bridge to that of the host in the directory SWITCH, which is up
+           (--no-libvirtd will do). Its address is then 10.77.0.NUMBER (2 to 250; SWITCH has 1),
+           where its libvirtd listens: qemu+tcp://10.77.0.NUMBER/system, without authentication.
+           What crosses the wire is counted by portNUMBER in SWITCH.
 Exit status 77: this machine cannot run it; one line says why.
 END
 }
@@ -126,7 +130,7 @@ cgroup_mount() {
 # ---- configuration -------------------------------------------------------------
 
 write_configuration() {
-    local dir=$1 cgroup=$2
+    local dir=$1 cgroup=$2 number=$3
     mkdir -p "$dir"/{etc/qemu,lib/images,log/qemu,cache,sockets}
     chmod 755 "$dir"/{etc,lib,log,cache}
     cat >"$dir/etc/libvirtd.conf" <<END
@@ -136,6 +140,13 @@ auth_unix_rw = "none"
 unix_sock_group = "root"
 log_filters = "${BED_LOG_FILTERS:-}"
 log_outputs = "${BED_LOG_LEVEL:-3}:file:/var/log/libvirt/libvirtd.log"
+END
+    # Only on the wire between hosts of the test bed; libvirtd needs --listen besides.
+    [ "$number" = 1 ] || cat >>"$dir/etc/libvirtd.conf" <<END
+listen_tls = 0
+listen_tcp = 1
+listen_addr = "10.77.0.$number"
+auth_tcp = "none"
 END
     cat >"$dir/etc/qemu.conf" <<'END'
 user = "root"
@@ -178,29 +189,47 @@ inside() {
         echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
     }
     ip link set lo up
-    ip link add bed0 address 52:54:00:77:00:01 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-    ip addr add 10.77.0.1/24 dev bed0
+    ip link add bed0 address "52:54:00:77:00:$(printf %02x "$BED_NUMBER")" type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+    ip addr add "10.77.0.$BED_NUMBER/24" dev bed0
     ip link set bed0 up
     echo "$pid" >"$dir/init.pid.new"
     mv "$dir/init.pid.new" "$dir/init.pid"
     exec sleep infinity
 }
 
+# ---- wires ------------------------------------------------------------------------------
+
+# One wire between the bridges of two hosts; it goes with either of them.
+network_join() { # DIR SWITCH NUMBER
+    local pid switch
+    pid=$(init_pid "$1")
+    switch=$(init_pid "$2")
+    nsenter -t "$switch" -n ip link add "port$3" type veth peer name wire0 netns "$pid"
+    nsenter -t "$switch" -n ip link set "port$3" master bed0 up
+    nsenter -t "$pid" -n ip link set wire0 master bed0 up
+}
+
 # ---- commands ------------------------------------------------------------------------
 
 up() {
-    local dir=${1:?} cgroup=none name='' start=yes i
+    local dir=${1:?} cgroup=none name='' start=yes switch='' number=1 i
     shift
     while [ $# -gt 0 ]; do
         case $1 in
         --cgroup) cgroup=v1 ;;
         --name) name=${2:?}; shift ;;
         --no-libvirtd) start=no ;;
+        --network) switch=${2%/*} number=${2##*/}; shift ;;
         *) die "unknown option $1" ;;
         esac
         shift
     done
     check
+    [[ $number =~ ^[1-9][0-9]{0,2}$ ]] || die "--network: $number is not a number"
+    if [ -n "$switch" ]; then
+        [ "$number" -ge 2 ] && [ "$number" -le 250 ] || die "--network: $number is not from 2 to 250"
+        init_pid "$switch" >/dev/null || die "--network: no host is up in $switch"
+    fi
     mkdir -p "$dir"
     dir=$(cd "$dir" && pwd)
     [ ${#dir} -le 60 ] || die "$dir: too long for the sockets below it"
@@ -209,11 +238,11 @@ up() {
     local cgroup_name
     cgroup_name="setmov-bed-$(tr -dc a-f0-9 </proc/sys/kernel/random/uuid)"
     if [ "$cgroup" = v1 ] && [ -e /sys/fs/cgroup/cgroup.controllers ]; then cgroup=v2; fi
-    write_configuration "$dir" "$cgroup"
+    write_configuration "$dir" "$cgroup" "$number"
     [ "$cgroup" = none ] || echo "$cgroup_name" >"$dir/cgroup.name"
     (
         if [ "$cgroup" != none ]; then cgroup_join "$cgroup_name"; fi
-        export BED_CGROUP=$cgroup BED_NAME=$name
+        export BED_CGROUP=$cgroup BED_NAME=$name BED_NUMBER=$number
         exec setsid unshare -m -p -f -u -n -i -C --kill-child \
             tini -- bash "$here/host.sh" inside "$dir" </dev/null >"$dir/init.log" 2>&1
     ) &
@@ -223,6 +252,10 @@ up() {
         sleep 0.05
     done
     init_pid "$dir" >/dev/null || { cat "$dir/init.log" >&2; down "$dir"; die "the init did not come up"; }
+    if [ -n "$switch" ] && ! network_join "$dir" "$switch" "$number"; then
+        down "$dir"
+        die "no wire to $switch"
+    fi
     [ $start = no ] || libvirtd_command "$dir" start
 }
 
@@ -245,12 +278,13 @@ libvirtd_alive() {
 }
 
 libvirtd_command() {
-    local dir=$1 command=${2:-} i
+    local dir=$1 command=${2:-} listen=() i
     case $command in
     start)
+        ! grep -q '^listen_tcp' "$dir/etc/libvirtd.conf" || listen=(--listen)
         (enter "$dir" rm -f /run/libvirtd.pid)
         # A fresh session, so that the terminal's ^C does not reach it.
-        (enter "$dir" setsid libvirtd -d --pid-file /run/libvirtd.pid </dev/null >>"$dir/libvirtd.out" 2>&1) ||
+        (enter "$dir" setsid libvirtd -d "${listen[@]}" --pid-file /run/libvirtd.pid </dev/null >>"$dir/libvirtd.out" 2>&1) ||
             die "libvirtd did not start: $(tail -n 3 "$dir/libvirtd.out")"
         for ((i = 0; i < 300; i++)); do
             if (enter "$dir" virsh -q -c qemu:///system version) >/dev/null 2>&1; then return 0; fi

@@ -36,11 +36,24 @@ def wait_gone(collectd, name, since, what):
     bed.require(rows and rows[-1][0] <= math.ceil(since) + 1, f"{what}: still CPU values at {rows[-1:]}, since {since:.2f}")
 
 
-def notified(collectd, name, *words):
-    def found():
-        return any(name in line and any(word in line.lower() for word in words) for line in collectd.notifications())
+class Notifications:
+    """What is to be told of one VM, in order; an earlier line never answers for a later event."""
 
-    bed.poll(found, 15, f"notification of {name}: {words}")
+    def __init__(self, collectd, name):
+        self.collectd, self.name, self.expected = collectd, name, []
+
+    def told(self):
+        """The words behind the VM's name: "started", "stopped" ..."""
+        mark = f"VM {self.name}"
+        return [line.partition(mark)[2].strip(" :") for line in self.collectd.notifications() if mark in line]
+
+    def expect(self, *words):
+        self.expected += words
+        bed.poll(lambda: len(self.told()) >= len(self.expected), 15, f"notifications {self.expected}")
+        self.check()
+
+    def check(self):
+        bed.require(self.told() == self.expected, f"notifications {self.told()}, expected {self.expected}")
 
 
 def check_no_spike(collectd):
@@ -70,36 +83,39 @@ def run(host):
 
     host.idle_guests(1, "churn")
     name = "churn001"
+    notifications = Notifications(collectd, name)
     # start: the state at once, figures at the second reading
     now = time.time()
     first = wait_state(collectd, name, RUNNING, now, "start")
     figures = bed.poll(lambda: bed.known(collectd.vm(name, "setmov_percent-cpu")), 15, "CPU of the new VM")
     bed.require(figures[0][0] <= first + 2, f"first CPU value at {figures[0][0]}, running since {first}")
-    notified(collectd, name, "start")
+    notifications.expect("started")
 
     host.virsh("suspend", name)
     wait_state(collectd, name, PAUSED, time.time(), "suspend")
-    notified(collectd, name, "pause", "suspend")
+    notifications.expect("paused")
     host.virsh("resume", name)
     wait_state(collectd, name, RUNNING, time.time(), "resume")
-    notified(collectd, name, "resume")
+    notifications.expect("resumed")
 
     host.virsh("destroy", name)
     wait_gone(collectd, name, time.time(), "destroy")
-    notified(collectd, name, "stop", "destroy", "shut")
+    notifications.expect("stopped")
 
     host.virsh("start", name)
     wait_state(collectd, name, RUNNING, time.time(), "start again")
+    notifications.expect("started")
     # within one interval: off and on again between two readings
     host.virsh("destroy", name)
     host.virsh("start", name)
     wait_state(collectd, name, RUNNING, time.time(), "restart")
+    notifications.expect("stopped", "started")
     count = len(collectd.vm(name, "virt_cpu_total"))
     bed.poll(lambda: len(collectd.vm(name, "virt_cpu_total")) > count + 2, 15, "values after the restart")
 
     host.signal_qemu(name, signal.SIGKILL)
     wait_gone(collectd, name, time.time(), "kill -9 of QEMU")
-    notified(collectd, name, "crash", "stop", "fail")
+    notifications.expect("crashed")
 
     host.virsh("undefine", name)
     count = len(collectd.self_metric("gauge-up"))
@@ -107,6 +123,7 @@ def run(host):
     bed.require(states(collectd, name)[-1][0] < collectd.self_metric("gauge-up")[-1][0] - 1, "an undefined VM is told of")
 
     collectd.stop()
+    notifications.check()
     bed.require(not collectd.errors(), f"collectd's log: {collectd.errors()}")
     check_no_spike(collectd)
     check_counters(collectd, name)

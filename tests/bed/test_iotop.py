@@ -39,30 +39,55 @@ def test_loop_device(device):
     bed.say(f"{name}: written {WRITTEN}, the metric says {total:.0f}")
 
 
+def kernel_written():
+    """Bytes written to whole disks, by anybody."""
+    total = 0
+    for name in os.listdir("/sys/block"):
+        if not re.match(r"(loop|ram|zram|dm-|md)", name):
+            with open(f"/sys/block/{name}/stat", encoding="ascii") as file:
+                total += int(file.read().split()[6]) * 512
+    return total
+
+
+def iotop_total(text):
+    """Bytes of all its intervals; its rates are for the interval that was asked for, whatever passed."""
+    rates = [float(rate) for rate in re.findall(r"(?:Current|Actual) DISK WRITE: +([0-9.]+)", text)]
+    bed.require(len(rates) > 1, f"iotop's output has changed: {text[:300]}")
+    return sum(rates) * 1024
+
+
+def beside_iotop(directory, wrote):
+    """The same seconds seen by three: (setmov, iotop, the kernel over a little longer)."""
+    kernel = kernel_written()
+    iotop = subprocess.Popen(["iotop", "-b", "-k", "-d", "1", "-n", "12"], stdout=subprocess.PIPE, text=True,
+                             env={**os.environ, "LC_ALL": "C"})
+    stat = bed.Stat(None, "--no-vms", "--interval", 1, "--count", 11)
+    stat.next()
+    target = os.path.join(directory, "file")
+    # As slow as 4 MiB/s, so that iotop sees it in more than one interval.
+    script = f"for i in 1 2 3 4 5 6; do dd if=/dev/zero of={target} bs=64k count={wrote // 65536 // 6} seek=$((i*64)) " \
+             "oflag=direct conv=notrunc 2>/dev/null; sleep 0.7; done"
+    subprocess.run(["sh", "-c", script], check=True)
+    ours = bed.integral(stat.rest(), lambda s: s["host"]["disk_write_bytes_per_s"])
+    return ours, iotop_total(iotop.communicate()[0]), kernel_written() - kernel
+
+
 def test_beside_iotop(directory):
-    """The same seconds seen by both: iotop's sum of the processes' writes is what dd wrote."""
     bed.need("iotop")
     probe = subprocess.run(["iotop", "-b", "-n", "1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                            check=False)
     if probe.returncode != 0 or "DISK WRITE" not in probe.stdout:
         bed.skip(f"iotop does not work here: {(probe.stdout.strip().splitlines() or ['no output'])[-1]}")
-    iotop = subprocess.Popen(["iotop", "-b", "-k", "-d", "1", "-n", "9"], stdout=subprocess.PIPE, text=True)
-    stat = bed.Stat(None, "--no-vms", "--interval", 1, "--count", 9)
-    stat.next()
-    target = os.path.join(directory, "file")
-    # As slow as 4 MiB/s, so that the process lives while iotop looks.
-    script = f"for i in 1 2 3 4 5 6; do dd if=/dev/zero of={target} bs=64k count=64 seek=$((i*64)) " \
-             "oflag=direct conv=notrunc 2>/dev/null; sleep 0.7; done"
-    subprocess.run(["sh", "-c", script], check=True)
-    samples = stat.rest()
-    ours = bed.integral(samples, lambda s: s["host"]["disk_write_bytes_per_s"])
-    text = iotop.communicate()[0]
-    theirs = sum(float(kilobytes) for kilobytes in re.findall(r"(?:Current|Actual) DISK WRITE: +([0-9.]+)", text)) * 1024
     wrote = 6 * 64 * 65536
-    bed.require(ours >= wrote * 0.99, f"host disks: {ours:.0f} bytes a metric says, {wrote} were written")
-    # iotop's seconds are not ours, and others write too: a quarter.
-    bed.near(ours, theirs, max(ours, theirs) / 4, "bytes written, against iotop")
-    bed.say(f"written {wrote}; host disks say {ours:.0f}, iotop says {theirs:.0f} (others write too)")
+    for _ in range(3):
+        ours, theirs, kernel = beside_iotop(directory, wrote)
+        bed.require(wrote * 0.99 <= ours <= kernel * 1.01, f"host disks: {ours:.0f} bytes a metric says, {wrote} were "
+                    f"written by the test and {kernel} by all")
+        bed.say(f"written {wrote}, by all {kernel}; host disks say {ours:.0f}, iotop says {theirs:.0f}")
+        # Its seconds are not ours, and on a busy machine it is late: a quarter, and another try.
+        if abs(ours - theirs) <= max(ours, theirs) / 4:
+            return
+    raise bed.Failed("setmov and iotop disagree three times")
 
 
 def main():

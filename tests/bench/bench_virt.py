@@ -5,6 +5,7 @@
 usage: bench_virt.py [GUESTS [SECONDS]]       (100 guests, 30 s each)
 What each figure is: docs/benchmarks.md. Exit status 77 where the test bed cannot run.
 """
+import math
 import os
 import re
 import statistics
@@ -18,6 +19,9 @@ import bed  # noqa: E402
 TICKS = os.sysconf("SC_CLK_TCK")
 WARM_UP_S = 6
 RPC_SECONDS = 8
+LINGER_S = 4  # after the window: what was sampled in it has to arrive
+TARGET_WALL, TARGET_CPU = 0.25, 1 / 3
+AS_IT_COMES, COMPARABLE = "virt, as it comes", "virt with ExtraStats"
 
 CONF = """
 Hostname "bedhost"
@@ -45,16 +49,24 @@ LoadPlugin {name}
 
 
 class Receiver:
-    """Takes collectd's network packets: a writer that costs collectd little. Parsed afterwards."""
+    """Takes collectd's network packets: a writer that costs collectd little. Parsed afterwards.
+
+    Option 33 is SO_RCVBUFFORCE: a cycle's packets come at once, and net.core.rmem_max is small.
+    """
 
     def __init__(self, host):
         script = ("import socket,sys\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
-                  "s.setsockopt(socket.SOL_SOCKET,socket.SO_RCVBUF,1<<23)\ns.bind(('127.0.0.1',0))\n"
+                  "s.setsockopt(socket.SOL_SOCKET,33,1<<24)\ns.bind(('127.0.0.1',0))\n"
                   "print(s.getsockname()[1],flush=True)\nout=open(sys.argv[1],'wb')\n"
                   "while True:\n p=s.recv(65536)\n out.write(len(p).to_bytes(4,'little')+p)\n out.flush()\n")
         self.path = os.path.join(host.dir, f"packets-{time.monotonic_ns()}")
         self.process = host.start("python3", "-c", script, self.path, stdout=-1)
         self.port = int(self.process.stdout.readline())
+
+    def dropped(self):
+        """Datagrams that the kernel had no room for."""
+        with open(f"/proc/{bed.child_of(self.process)}/net/udp", encoding="ascii") as file:
+            return sum(int(line.split()[-1]) for line in file if f":{self.port:04X} " in line)
 
     def end(self):
         os.kill(bed.child_of(self.process), 9)
@@ -145,6 +157,9 @@ class Run:
                 with open(os.path.join(directory, "log"), encoding="utf-8") as file:
                     raise bed.Failed(f"collectd ended: {file.read()[-500:]}")
             self._measure(host, bed.child_of(process), seconds, count_rpc)
+            # A tick's values arrive when its cycle ends: a stop at once would lose the last one.
+            time.sleep(LINGER_S)
+            self.dropped = self.receiver.dropped()
         finally:
             if process.poll() is None:
                 os.kill(bed.child_of(process), 15)
@@ -159,7 +174,7 @@ class Run:
             host.run("virt-admin", "-q", "daemon-log-outputs", "1:file:/var/log/libvirt/libvirtd.log")
             host.run("virt-admin", "-q", "daemon-log-filters", "1:rpc.netserverclient")
         offset = os.path.getsize(log)
-        self.start = time.time()
+        self.start = time.time()  # not before: what switches the log on takes time
         before = cpu_seconds(collectd), cpu_seconds(libvirtd), qemu_cpu(host)
         time.sleep(seconds)
         after = cpu_seconds(collectd), cpu_seconds(libvirtd), qemu_cpu(host)
@@ -184,6 +199,21 @@ class Run:
         keys = self.guests("virt_cpu_total")
         bed.require(keys, f"{self.label}: no values")
         return statistics.mean(len(self.rows(key)) for key in keys)
+
+    def losses(self):
+        """What a row of the table cannot say of samples that are missing; "" for none.
+
+        setmov's times are whole seconds, so it can be said which are missing.
+        """
+        text = f"{self.dropped} datagrams lost on the way" if self.dropped else ""
+        own = self.rows(("bedhost", "self", "count", "missed_cycles"))
+        if own:
+            have = {round(row[0]) for row in self.rows(self.guests("virt_cpu_total")[0])}
+            wanted = range(math.ceil(self.start), math.ceil(self.end))
+            missing = [moment - math.ceil(self.start) for moment in wanted if moment not in have]
+            if missing:
+                text += f" seconds {missing} of the window missing; the plugin itself counts {own[-1][1] - own[0][1]:.0f}"
+        return text.strip()
 
     def values(self):
         return sum(len(self.rows(key)) for key in self.series) / self.cycles()
@@ -237,18 +267,20 @@ def report(runs, seconds, block):
         print(f"{run.label:34}{run.wall:9.3f}{run.collectd_s / cycles:11.4f}{run.libvirtd_s / cycles:10.4f}"
               f"{(run.collectd_s + run.libvirtd_s) / cycles:9.4f}{run.rpcs:8.0f}{cycles:9.1f}"
               f"{max(seconds - cycles, 0):8.1f}{run.values():8.0f}")
+    for run in runs:
+        if run.losses():
+            print(f"  {run.label}: {run.losses()}")
     print(f"block statistics alone (virsh domstats --block): {block[0]:.4f} CPU s in libvirtd, {block[1]:.3f} s wall\n")
 
 
-def verdict(virt, setmov, block):
+def compare(virt, setmov, block):
+    """Ratios beside the targets. No verdict: on a busy machine a figure says little, and it is no test."""
     cost = [(run.collectd_s + run.libvirtd_s) / run.cycles() for run in (virt, setmov)]
-    wall = setmov.wall / virt.wall
-    cpu = cost[1] / cost[0]
-    print(f"setmov against virt ({virt.label}):")
-    print(f"  wall of a cycle   {wall:6.3f} (to reach: 0.25)  {'reached' if wall <= 0.25 else 'NOT REACHED'}")
-    print(f"  CPU of a cycle    {cpu:6.3f} (to reach: 0.333) {'reached' if cpu <= 1 / 3 else 'NOT REACHED'}")
+    print(f"setmov (all metrics) as a share of: {virt.label}")
+    print(f"  wall of a cycle   {setmov.wall / virt.wall:6.3f}   target: at most {TARGET_WALL:.3f}")
+    print(f"  CPU of a cycle    {cost[1] / cost[0]:6.3f}   target: at most {TARGET_CPU:.3f}")
+    print(f"  values of a cycle {setmov.values() / virt.values():6.1f} times as many")
     print(f"  CPU over the block statistics alone: {cost[1] / block[0]:.2f} times")
-    return wall <= 0.25 and cpu <= 1 / 3
 
 
 def bench(host):
@@ -259,8 +291,8 @@ def bench(host):
     print(f"{guests} guests (2 disks, 2 interfaces, 16 MiB, TCG) started in {time.monotonic() - began:.0f} s")
     settle(host, guests)
     runs = []
-    for label, name, options in (("virt, as it comes", "virt", ""),
-                                 ("virt, comparable ExtraStats", "virt", 'ExtraStats "disk vcpu memory domain_state"'),
+    for label, name, options in ((AS_IT_COMES, "virt", ""),
+                                 (COMPARABLE, "virt", 'ExtraStats "disk vcpu memory domain_state"'),
                                  ("setmov", "setmov", ""),
                                  ("setmov, KernelPath false", "setmov", "KernelPath false")):
         run = Run(host, label, name, options, seconds)
@@ -270,9 +302,9 @@ def bench(host):
         runs.append(run)
     block = block_alone(host)
     report(runs, seconds, block)
-    reached = [verdict(virt, runs[2], block) for virt in runs[:2]]
-    # The issue's comparison is with virt as it comes.
-    bed.require(reached[0], "the targets were not reached")
+    print("virt as it comes has no states, no vCPU times, no disk times; with ExtraStats it tells the most that is comparable.")
+    for virt in runs[:2]:
+        compare(virt, runs[2], block)
 
 
 bed.main(bench)

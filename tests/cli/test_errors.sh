@@ -44,6 +44,7 @@ done
 refuses 2 "--deadline: '0'" stat --deadline 0
 refuses 2 "--overhead: '-1'" stat --overhead -1
 refuses 2 "' [2J'" stat $'\e[2J' # what the user typed is shown, but does not steer the terminal
+refuses 2 "' 2J'" stat $'\xc2\x9b2J'
 
 refuses 1 "/nonexistent" stat --no-vms --proc /nonexistent
 mkdir "$WORK/proc"

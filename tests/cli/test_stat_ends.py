@@ -8,15 +8,18 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SETMOV = Path(os.environ.get("SETMOV_BUILD") or ROOT / "build").resolve() / "setmov"
-LIMIT_S = 60  # nothing here takes a second; a hang must end
+LIMIT_S = 60  # nothing here takes long; a hang must end
 
 
 def start(*options, **streams):
@@ -51,13 +54,73 @@ def check_signal_between_samples():
 
 
 def wait_until_asleep(pid):
-    """Until it catches SIGINT and sleeps, so that the signal comes while it waits."""
-    while True:
+    """Until it holds SIGINT back and sleeps, so that the signal comes while it waits."""
+    until = time.monotonic() + LIMIT_S
+    while time.monotonic() < until:
         status = Path(f"/proc/{pid}/status").read_text()
-        caught = int(re.search(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)[1], 16)
-        if caught >> (signal.SIGINT - 1) & 1 and re.search(r"^State:\s*S", status, re.MULTILINE):
+        blocked = int(re.search(r"^SigBlk:\s*(\w+)", status, re.MULTILINE)[1], 16)
+        if blocked >> (signal.SIGINT - 1) & 1 and re.search(r"^State:\s*S", status, re.MULTILINE):
             return
         select.select([], [], [], 0.01)
+    os.kill(pid, signal.SIGKILL)
+    sys.exit("it does not wait with SIGINT held back")
+
+
+class SilentLibvirt:
+    """A socket that takes connections and never says a word."""
+
+    def __enter__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="setmov.")
+        path = Path(self.directory.name, "socket")
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen()
+        self.listener.settimeout(LIMIT_S)
+        self.uri = f"qemu+unix:///system?socket={path}"
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+        self.directory.cleanup()
+
+
+def check_signal_while_libvirt_is_silent():
+    """In the first reading, which may wait for an hour."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with SilentLibvirt() as libvirt:
+            process = start("--connect", libvirt.uri, "--interval", "3600", "--deadline", "3600")
+            connection, _ = libvirt.listener.accept()
+            connection.recv(1)  # it has asked, so it waits
+            process.send_signal(number)
+            assert finish(process, f"signal {number} while libvirt is silent") == b""
+            connection.close()
+
+
+def check_second_signal_kills():
+    """Both come while it is stopped, so that the second is there before the first has had its effect."""
+    process = start("--no-vms", "--interval", "3600")
+    wait_until_asleep(process.pid)
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    try:
+        process.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        sys.exit("the second signal does not kill")
+    assert process.returncode == -signal.SIGTERM, process.returncode
+
+
+def check_long_intervals_have_short_deadlines(process):
+    """A libvirt that does not answer is given up after some deadlines: seconds, not most of an hour each."""
+    try:
+        output, errors = process.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        sys.exit("the default deadline of a long interval is long")
+    assert (process.returncode, output) == (1, b"") and errors.count(b"\n") == 1, (process.returncode, errors)
 
 
 def check_signal_while_nobody_reads():
@@ -125,10 +188,15 @@ def check_terminal():
 
 
 def main():
-    check_signal_between_samples()
-    check_signal_while_nobody_reads()
-    check_reader_goes_away()
-    check_terminal()
+    with SilentLibvirt() as libvirt:
+        process = start("--connect", libvirt.uri, "--interval", "3600")
+        check_signal_between_samples()
+        check_signal_while_nobody_reads()
+        check_signal_while_libvirt_is_silent()
+        check_second_signal_kills()
+        check_reader_goes_away()
+        check_terminal()
+        check_long_intervals_have_short_deadlines(process)
 
 
 if __name__ == "__main__":

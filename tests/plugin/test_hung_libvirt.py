@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from collectd_run import HOST, Collectd  # noqa: E402
+from collectd_run import HOST, Collectd, poll  # noqa: E402
 
 
 def accept_forever(listener, connections):
@@ -41,6 +41,14 @@ def main():
             assert status == 0, status
             lost = [line for line in collectd.setmov_lines() if line[0] == "warning"]
             assert len(lost) == 1, collectd.setmov_lines()
+
+        # A stop in the middle of a long cycle does not wait for its deadline.
+        del connections[:]
+        with Collectd(setmov=options + "Deadline 9\n", interval=10, writers=("csv",)) as collectd:
+            poll("connection", lambda: connections)
+            assert collectd.stop() == 0
+            assert not [line for line in collectd.setmov_lines() if line[0] != "info"], collectd.log()
+            assert not [name for name in collectd.series() if "setmov-self" in name]
         listener.shutdown(socket.SHUT_RDWR)
 
 

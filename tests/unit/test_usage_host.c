@@ -407,6 +407,33 @@ static void doubled_names_do_not_mix(void **state)
     host_usage_release(&usage);
 }
 
+/* 200 packets between second 0 and 2; the reading of second 1 was missed. */
+static void keep_makes_a_missed_group_cost_one_sample(void **state)
+{
+    (void)state;
+    struct host_interface first_interfaces[] = {{.name = "eth0"}};
+    struct host_interface last_interfaces[] = {{.name = "eth0", .counters = {.rx_packets = 200}}};
+    struct host_disk disks[] = {{.name = "sda", .counters = {.read_ops = 7}}};
+    struct host_sample first = {.interfaces = INTERFACES(first_interfaces), .disks = DISKS(disks)};
+    struct host_sample missed = {.disks = DISKS(disks)};
+    struct host_sample last = {.interfaces = INTERFACES(last_interfaces), .disks = DISKS(disks)};
+    struct host_usage usage = {0};
+    first.cpu.all = (struct cpu_times){.user = 10, .idle = 10, .fields = 4};
+    last.cpu.all = (struct cpu_times){.user = 40, .idle = 20, .fields = 4};
+    set_times(&first, 100);
+    set_times(&missed, NAN);
+    missed.disks.time_s = 101;
+    set_times(&last, 102);
+
+    usage_host_keep(&first, &missed);
+    assert_near(missed.disks.time_s, 101); /* read, so not the older one */
+    assert_int_equal(usage_host(&missed, &last, 20, &usage), 0);
+    assert_near(usage.interfaces[0].rx.packets_per_s, 100);
+    assert_near(usage.cpu.busy, 75);
+    assert_near(usage.elapsed_s, 2);
+    host_usage_release(&usage);
+}
+
 static void no_time_or_time_backwards_is_unknown(void **state)
 {
     (void)state;
@@ -459,6 +486,7 @@ int main(void)
         cmocka_unit_test(interface_figures),
         cmocka_unit_test(thousands_of_interfaces_match_in_any_order),
         cmocka_unit_test(doubled_names_do_not_mix),
+        cmocka_unit_test(keep_makes_a_missed_group_cost_one_sample),
         cmocka_unit_test(no_time_or_time_backwards_is_unknown),
         cmocka_unit_test(release_takes_null_and_leaves_zero),
     };
