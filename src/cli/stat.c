@@ -251,7 +251,9 @@ static int run(struct stat_sampler *sampler, const struct stat_options *options)
             return STATUS_FAILED;
         }
     }
-    return status < 0 ? STATUS_OK : status;
+    if (status < 0)
+        status = sampler->incomplete ? STATUS_FAILED : STATUS_OK; /* and one line has said why */
+    return status;
 }
 
 int command_stat(int argc, char **argv)

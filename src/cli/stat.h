@@ -31,7 +31,8 @@ struct stat_sampler {
     struct host_sample hosts[2];
     struct vm_set sets[2];
     unsigned host, set; /* which of the two is the later */
-    bool complained;    /* the host's reading was incomplete, and the user knows */
+    bool incomplete;    /* the last reading of the host was */
+    bool complained;    /* and the user knows */
     double unix_time;   /* of the later reading, s since 1970 */
     struct host_usage host_usage;
     struct vm_usage *vm_usages; /* one for each VM of the later set; owned */

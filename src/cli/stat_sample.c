@@ -163,7 +163,8 @@ int stat_sampler_take(struct stat_sampler *sampler, struct error *err)
     int result = host_reader_read(sampler->reader, host, err);
     if (result < 0)
         return result;
-    if (err->text[0] != '\0' && !sampler->complained) {
+    sampler->incomplete = err->text[0] != '\0';
+    if (sampler->incomplete && !sampler->complained) {
         command_error("stat", "%s", err->text);
         sampler->complained = true;
     }

@@ -212,6 +212,10 @@ int host_reader_read(struct host_reader *reader, struct host_sample *sample, str
         err->text[0] = '\0';
     for (size_t i = 0; i < ARRAY_LENGTH(results); i++) {
         any = any || results[i] == 0;
+        /* The parsers know no roots; their messages begin with the usual one. */
+        if (results[i] < 0 && strcmp(reader->proc_root, "/proc") != 0 &&
+            strncmp(failures[i].text, "/proc/", 6) == 0)
+            error_prefix(&failures[i], 0, "below %s", reader->proc_root);
         if (results[i] < 0)
             add_failure(err, &failures[i]);
     }

@@ -9,6 +9,16 @@
 
 /* A process that is not found (not ours to read, another driver) is not looked for for ever. */
 #define KERNEL_TRIES 3
+/* Seen in uninterruptible sleep this often in a row, a process counts as stopped. */
+#define BLOCKED_CYCLES 3
+
+bool entries_any_stopped(const struct vm_entries *entries)
+{
+    for (size_t i = 0; i < entries->count; i++)
+        if (entries->list[i].kernel_stopped)
+            return true;
+    return false;
+}
 
 struct vm_entry *entries_find(struct vm_entries *entries, const char *uuid)
 {
@@ -29,7 +39,7 @@ static void entry_restart(struct vm_entry *entry)
 {
     kernel_vm_release(&entry->kernel);
     entry->kernel_fresh = entry->kernel_stopped = false;
-    entry->kernel_tries = 0;
+    entry->kernel_tries = entry->blocked_cycles = 0;
     entry->kernel_start = 0;
     entry->devices_retry_s = 0;
     entry->devices_known = false;
@@ -127,11 +137,14 @@ void entries_release(struct vm_entries *entries)
 
 static void read_known(struct vm_entry *entry, const struct kernel_paths *paths)
 {
+    char state = '\0';
+
     vm_sample_clear(&entry->reading);
-    entry->kernel_fresh =
-        kernel_vm_read(paths, &entry->kernel, &entry->reading, &entry->kernel_stopped) == 0;
-    if (!entry->kernel_fresh)
-        entry->kernel_stopped = false;
+    entry->kernel_fresh = kernel_vm_read(paths, &entry->kernel, &entry->reading, &state) == 0;
+    /* Waiting for a disk for a moment is usual; for several cycles the storage is gone. */
+    entry->blocked_cycles = entry->kernel_fresh && state == 'D' ? entry->blocked_cycles + 1 : 0;
+    entry->kernel_stopped = entry->kernel_fresh && (state == 'T' || state == 't' ||
+                                                    entry->blocked_cycles >= BLOCKED_CYCLES);
 }
 
 void entries_read_kernel(struct vm_entries *entries, const struct kernel_paths *paths)

@@ -22,11 +22,13 @@ struct vm_entry {
     virDomainPtr domain; /* a reference of the current connection, NULL without */
 
     struct kernel_vm kernel;
-    bool kernel_fresh, kernel_stopped; /* `reading` is of this cycle; the process is stopped */
-    uint64_t kernel_start;             /* start time of the process found last; 0: none yet */
-    unsigned runs;                     /* processes that began under the same libvirt id */
-    unsigned kernel_tries;             /* failed look-ups of the process */
-    struct vm_sample reading;          /* what the kernel told */
+    bool kernel_fresh;        /* `reading` is of this cycle */
+    bool kernel_stopped;      /* its process is stopped: its monitor must not be asked */
+    unsigned blocked_cycles;  /* in uninterruptible sleep, in a row */
+    uint64_t kernel_start;    /* start time of the process found last; 0: none yet */
+    unsigned runs;            /* processes that began under the same libvirt id */
+    unsigned kernel_tries;    /* failed look-ups of the process */
+    struct vm_sample reading; /* what the kernel told */
 
     bool devices_known;
     double devices_retry_s; /* monotonic; not asked for before */
@@ -47,6 +49,9 @@ struct vm_entries {
     size_t hint;
     bool unsorted; /* one was added since the last sweep */
 };
+
+/* Is some VM's process stopped? */
+bool entries_any_stopped(const struct vm_entries *entries);
 
 struct vm_entry *entries_find(struct vm_entries *entries, const char *uuid);
 

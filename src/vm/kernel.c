@@ -261,7 +261,7 @@ static void read_threads(const struct kernel_paths *paths, struct kernel_vm *ker
 }
 
 int kernel_vm_read(const struct kernel_paths *paths, struct kernel_vm *kernel, struct vm_sample *vm,
-                   bool *ret_stopped)
+                   char *ret_state)
 {
     CLEANUP(cleanup_buffer) struct file_buffer buffer = {NULL, 0, 0};
     struct process_stat stat;
@@ -286,7 +286,7 @@ int kernel_vm_read(const struct kernel_paths *paths, struct kernel_vm *kernel, s
     }
     vm->memory.rss = stat.rss_pages * (uint64_t)sysconf(_SC_PAGESIZE);
     read_threads(paths, kernel, &buffer, vm);
-    *ret_stopped = stat.state == 'T' || stat.state == 't';
+    *ret_state = stat.state;
     return 0;
 }
 

@@ -42,12 +42,12 @@ int kernel_vm_find(const struct kernel_paths *paths, const char *name, const cha
 
 /*
  * Reads CPU time, vCPU run time, delay and wait, and the resident set into
- * the sample, each with its time. `ret_stopped`: the process is stopped (as by
- * SIGSTOP), so its monitor cannot answer. -ESRCH when it is another process
+ * the sample, each with its time. `ret_state`: the main thread's, as in
+ * /proc/PID/stat; when it is stopped or blocked its monitor cannot answer. -ESRCH when it is another process
  * now or none: the VM must be found again.
  */
 int kernel_vm_read(const struct kernel_paths *paths, struct kernel_vm *kernel, struct vm_sample *vm,
-                   bool *ret_stopped);
+                   char *ret_state);
 
 void kernel_vm_release(struct kernel_vm *kernel); /* leaves it zeroed */
 

@@ -34,8 +34,8 @@ void lifecycle_unref(struct lifecycle *lifecycle);
 bool lifecycle_listen(struct lifecycle *lifecycle, virConnectPtr connection,
                       int ret_ids[LIFECYCLE_CALLBACKS]);
 
-/* The last cause told for that VM, forgotten by asking. Fits vm_stop_cause_of. */
-enum vm_stop_cause lifecycle_cause(const char *uuid, void *lifecycle);
+/* The last cause told for that VM, forgotten by asking. `context` is the lifecycle: fits vm_stop_cause_of. */
+enum vm_stop_cause lifecycle_cause(const char *uuid, void *context);
 
 /*
  * Takes the UUID of a VM whose devices changed, one a call; false when there

@@ -21,6 +21,7 @@
 
 /* A cycle that is late this often in a row: libvirt itself does not answer. */
 #define LATE_CYCLES 3
+#define LATE_S      2.0 /* and this long, where cycles are short */
 /* Refusals in a row on a connection that lives: perhaps another one is better. */
 #define MAX_FAILURES 10
 /* What asking one balloon takes, until it is known. */
@@ -169,6 +170,7 @@ static void begin_connection(struct vm_source *source, struct link *link)
     source->late_cycles = source->failures = 0;
     source->said_refused = false;
     source->balloon_cost_s = BALLOON_COST_S;
+    source->answered_s = clock_monotonic_s();
     find_pid_directory(source);
 }
 
@@ -273,6 +275,7 @@ static void learn_from(struct vm_source *source, const struct stats_job *job)
     source->unsupported |= job->unsupported;
     source->usual_s = source->first_cycle ? took : 0.8 * source->usual_s + 0.2 * took;
     source->first_cycle = false;
+    source->answered_s = clock_monotonic_s();
     source->late_cycles = source->failures = 0;
 }
 
@@ -303,7 +306,7 @@ static int finish_answered(struct vm_source *source, struct stats_job *job,
 /* Neither an answer nor a failure: said only when it goes on. */
 static int say_late(struct vm_source *source, struct vm_set *set)
 {
-    if (++source->late_cycles < LATE_CYCLES)
+    if (++source->late_cycles < LATE_CYCLES || clock_monotonic_s() - source->answered_s < LATE_S)
         return 0;
     error_set(&set->error, -ETIMEDOUT, "no answer for %u cycles", source->late_cycles);
     return say_down(source, set);

@@ -48,6 +48,7 @@ struct vm_source {
     double usual_s;       /* what a good call takes, smoothed */
     double usual_block_s; /* the same of one of several calls at a time */
     unsigned late_cycles;
+    double answered_s;      /* monotonic, the last answer or the connection's begin */
     size_t balloon_turn;    /* which VM is asked first: all get their turn */
     double balloon_begin_s; /* of the job under way */
     double balloon_cost_s;  /* of one VM, smoothed */
@@ -69,7 +70,7 @@ struct stats_job *source_ask_stats(struct vm_source *source, double until_s, str
 /* Calls `stats_job_new` with what the driver is known to do. NULL: out of memory. */
 struct stats_job *source_stats_job(struct vm_source *source, unsigned wanted, bool no_wait);
 
-/* Are the VMs so many that they are asked by several calls at a time (source_parallel.c)? */
+/* Are VMs dealt out: are they many, or is some to be left out (source_parallel.c)? */
 bool source_is_parallel(const struct vm_source *source);
 
 /*

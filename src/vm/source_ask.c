@@ -127,6 +127,8 @@ struct stats_job *source_ask_stats(struct vm_source *source, double until_s, str
     wanted = wanted_groups(source, workers_stuck(source->workers)) & ~VM_GROUP_STATE;
     if (set->complete && !job->no_bulk && job->wanted == VM_GROUP_STATE)
         set->complete = source_ask_blocks(source, job, wanted, until_s, set);
+    if (!(wanted & VM_GROUP_BLOCK))
+        set->complete = false;
     return job;
 }
 

@@ -11,7 +11,7 @@ static int reserve_vms(struct vm_set *set, size_t count)
     size_t had = set->capacity;
     int r = array_reserve(&set->vms, &set->capacity, count, sizeof(*set->vms));
 
-    if (r == 0)
+    if (r == 0 && set->capacity > had)
         memset(set->vms + had, 0, (set->capacity - had) * sizeof(*set->vms));
     return r;
 }

@@ -7,7 +7,8 @@
  * the states come first, by a call that no monitor delays, and then the VMs
  * are dealt out to a few calls that run side by side. A VM that hangs keeps
  * only the call that it was dealt to, which is then abandoned and made again
- * with NOWAIT, as in source_ask.c.
+ * with NOWAIT, as in source_ask.c. VMs whose process is stopped are left out
+ * (few VMs are dealt as well then), so that any number of them costs nothing.
  */
 #include "vm/source.h"
 
@@ -19,7 +20,7 @@
 
 bool source_is_parallel(const struct vm_source *source)
 {
-    return source->entries.count >= PARALLEL_MIN;
+    return source->entries.count >= PARALLEL_MIN || entries_any_stopped(&source->entries);
 }
 
 void source_abandon_blocks(struct vm_source *source)
@@ -57,6 +58,14 @@ static bool is_awaited(const struct vm_source *source, const struct vm_answer *a
     return false;
 }
 
+/* Its monitor would keep the call: the kernel says so before libvirt is asked. */
+static bool is_stopped(struct vm_source *source, const struct vm_answer *answer)
+{
+    const struct vm_entry *entry = entries_find(&source->entries, answer->vm.uuid);
+
+    return entry && entry->kernel_stopped;
+}
+
 static void submit(struct vm_source *source, struct block_call *call, struct stats_job *job)
 {
     if (job->domain_count == 0 || workers_submit(source->workers, &job->job) < 0) {
@@ -90,7 +99,8 @@ static void deal(struct vm_source *source, const struct stats_job *census, unsig
     for (size_t i = 0; count > 0 && i < census->answers.count; i++) {
         const struct vm_answer *answer = &census->answers.list[i];
 
-        if (!answer->vm.active || !answer->domain || (awaiting && is_awaited(source, answer)))
+        if (!answer->vm.active || !answer->domain || is_stopped(source, answer) ||
+            (awaiting && is_awaited(source, answer)))
             continue;
         if (jobs[next]->domains)
             stats_job_add_domain(jobs[next], answer->domain);

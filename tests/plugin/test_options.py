@@ -14,10 +14,10 @@ UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 # What is written, and the one line that answers it.
 BAD = [
     ('Colour "red"', "option `Colour' 'red': there is no such option"),
-    ("Deadline -3", "option `Deadline': '-3' is not a number of seconds from 0.001 to 86400"),
+    ("Deadline -3", "option `Deadline': '-3' is not a number of seconds from 0.001 to 86400 without quotes"),
     ("Deadline 2", "option `Deadline': '2' is not below the interval of 1 s"),
     ('Deadline "fast"',
-     "option `Deadline': 'fast' is not a number of seconds from 0.001 to 86400"),
+     "option `Deadline': 'fast' is not a number of seconds from 0.001 to 86400 without quotes"),
     ("Deadline 0.5\nDeadline 0.6", "option `Deadline': '0.6' is the second value; it takes one"),
     ('Connection "a" "b"', "option `Connection': 'a' 'b' are 2 values; it takes one"),
     ("Connection 5", "option `Connection': '5' is not a libvirt URI"),
@@ -26,12 +26,12 @@ BAD = [
     ('BlockDevice "/(/"',
      "option `BlockDevice': '/(/': is not a regular expression: Unmatched ( or \\("),
     ("HostnameFormat metadata",
-     "option `HostnameFormat': 'metadata' is not a list of `name', `uuid' and `hostname'"),
+     "option `HostnameFormat': 'metadata' is not a list of `name', `uuid' and `hostname', with spaces between"),
     ("HostnameFormat hostname", "option `HostnameFormat': 'hostname' does not tell VMs apart; "
      "add `PluginInstanceFormat name'"),
     ("IgnoreSelected 3", "option `IgnoreSelected': '3' is not true or false"),
     ("BalloonPeriod 1.5",
-     "option `BalloonPeriod': '1.5' is not a whole number of seconds from 0 to 86400"),
+     "option `BalloonPeriod': '1.5' is not a whole number of seconds from 0 to 86400 without quotes"),
     ("PacketOverhead cable", "option `PacketOverhead': 'cable' is not `paper', `wire' or a number "
      "of bits from 0 to 1000000"),
     ('ProcPath "proc"', "option `ProcPath': 'proc' is not an absolute path"),

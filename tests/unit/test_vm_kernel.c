@@ -35,7 +35,7 @@ struct tree {
     struct kernel_paths paths;
     struct kernel_vm kernel;
     struct vm_sample vm;
-    bool stopped;
+    char state;
 };
 
 static void tree_at(struct tree *tree, const char *root)
@@ -63,7 +63,7 @@ static int find(struct tree *tree)
 static int read_again(struct tree *tree)
 {
     vm_sample_clear(&tree->vm);
-    return kernel_vm_read(&tree->paths, &tree->kernel, &tree->vm, &tree->stopped);
+    return kernel_vm_read(&tree->paths, &tree->kernel, &tree->vm, &tree->state);
 }
 
 static void check_recorded(const char *name, uint64_t cpu_ns, bool has_wait)
@@ -76,7 +76,7 @@ static void check_recorded(const char *name, uint64_t cpu_ns, bool has_wait)
     assert_int_equal(find(&tree), 0);
     assert_int_equal(tree.kernel.pid, 96);
     assert_int_equal(read_again(&tree), 0);
-    assert_false(tree.stopped);
+    assert_int_not_equal(tree.state, 'T');
     assert_true(tree.vm.cpu_ns == cpu_ns);
     assert_false(isnan(tree.vm.cpu_time_s) || isnan(tree.vm.vcpu_time_s));
     assert_true(tree.vm.memory.rss == 55951 * (uint64_t)sysconf(_SC_PAGESIZE));
@@ -241,7 +241,7 @@ static void a_process_that_ended_is_told(void **state)
     tree_put(tree, "proc/96/stat", "96 (qemu) T" STAT_REST);
     assert_int_equal(find(tree), 0);
     assert_int_equal(read_again(tree), 0);
-    assert_true(tree->stopped);
+    assert_int_equal(tree->state, 'T');
     tree_remove(tree, "proc/96");
     assert_int_equal(read_again(tree), -ESRCH);
 }

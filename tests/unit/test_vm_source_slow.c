@@ -36,8 +36,8 @@ static void sleep_s(double seconds)
 
 /* Takes the library's place: the loader finds the program's own first. */
 __attribute__((visibility("default"))) int
-virConnectGetAllDomainStats(virConnectPtr connection, unsigned int stats,
-                            virDomainStatsRecordPtr **records, unsigned int flags)
+virConnectGetAllDomainStats(virConnectPtr conn, unsigned int stats,
+                            virDomainStatsRecordPtr **retStats, unsigned int flags)
 {
     int (*real)(virConnectPtr, unsigned int, virDomainStatsRecordPtr **, unsigned int);
     void *symbol = dlsym(RTLD_NEXT, "virConnectGetAllDomainStats");
@@ -49,7 +49,7 @@ virConnectGetAllDomainStats(virConnectPtr connection, unsigned int stats,
         atomic_store(&most_at_once, now);
     sleep_s(atomic_load(&call_takes_s));
     if (!atomic_load(&call_fails))
-        count = real(connection, stats, records, flags);
+        count = real(conn, stats, retStats, flags);
     atomic_fetch_sub(&calls_under_way, 1);
     return count;
 }
