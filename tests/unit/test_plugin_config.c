@@ -136,7 +136,8 @@ static void test_bad_options_are_named(void **state)
         {{"Deadline", 1, {STRING("1")}},
          "option `Deadline': '1' is not a number of seconds from 0.001 to 86400 without quotes"},
         {{"Deadline", 0, {NUMBER(0)}},
-         "option `Deadline': has no value; it takes a number of seconds from 0.001 to 86400 without quotes"},
+         "option `Deadline': has no value; it takes a number of seconds from 0.001 to 86400 "
+         "without quotes"},
         {{"Connection", 2, {STRING("a"), STRING("b")}},
          "option `Connection': 'a' 'b' are 2 values; it takes one"},
         {{"Connection", 1, {NUMBER(7)}}, "option `Connection': '7' is not a libvirt URI"},
@@ -145,7 +146,8 @@ static void test_bad_options_are_named(void **state)
          "option `CollectHost': 'maybe' is not true or false"},
         {{"PerCPU", 1, {NUMBER(1)}}, "option `PerCPU': '1' is not true or false"},
         {{"BalloonPeriod", 1, {NUMBER(1.5)}},
-         "option `BalloonPeriod': '1.5' is not a whole number of seconds from 0 to 86400 without quotes"},
+         "option `BalloonPeriod': '1.5' is not a whole number of seconds from 0 to 86400 without "
+         "quotes"},
         {{"BalloonPeriod", 1, {NUMBER(1e12)}},
          "option `BalloonPeriod': '1000000000000' is not a whole number of seconds from 0 to "
          "86400 without quotes"},
@@ -153,11 +155,14 @@ static void test_bad_options_are_named(void **state)
          "option `PacketOverhead': 'cable' is not `paper', `wire' or a number of bits from 0 to "
          "1000000"},
         {{"HostnameFormat", 1, {STRING("name name")}},
-         "option `HostnameFormat': 'name name' is not a list of `name', `uuid' and `hostname', with spaces between"},
+         "option `HostnameFormat': 'name name' is not a list of `name', `uuid' and `hostname', "
+         "with spaces between"},
         {{"HostnameFormat", 1, {STRING("none")}},
-         "option `HostnameFormat': 'none' is not a list of `name', `uuid' and `hostname', with spaces between"},
+         "option `HostnameFormat': 'none' is not a list of `name', `uuid' and `hostname', with "
+         "spaces between"},
         {{"PluginInstanceFormat", 1, {STRING("none name")}},
-         "option `PluginInstanceFormat': 'none name' is not `none' or a list of `name' and `uuid', with a space between"},
+         "option `PluginInstanceFormat': 'none name' is not `none' or a list of `name' and `uuid', "
+         "with a space between"},
         {{"BlockDeviceFormat", 1, {STRING("disk")}},
          "option `BlockDeviceFormat': 'disk' is not `target' or `source'"},
         {{"InterfaceFormat", 1, {BOOLEAN(1)}},
