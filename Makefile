@@ -30,17 +30,18 @@ LIBVIRT_CFLAGS  = $(call pkg,--cflags,libvirt)
 XML_CFLAGS      = $(call pkg,--cflags,libxml-2.0)
 JSON_CFLAGS     = $(call pkg,--cflags,json-c)
 RRD_CFLAGS      = $(call pkg,--cflags,librrd)
+NBD_CFLAGS      = $(call pkg,--cflags,libnbd)
 # collectd's headers shadow names and have unprototyped functions; they are not ours to mend.
 COLLECTD_CFLAGS = -DHAVE_CONFIG_H -isystem /usr/include/collectd/core/daemon -isystem /usr/include/collectd
 VM_LIBS         = $(call pkg,--libs,libvirt libxml-2.0)
-CLI_LIBS        = $(VM_LIBS) $(call pkg,--libs,json-c librrd) -lm -lpthread
+CLI_LIBS        = $(VM_LIBS) $(call pkg,--libs,json-c librrd libnbd) -lm -lpthread
 PLUGIN_LIBS     = $(VM_LIBS) -lm -lpthread
 
 # ---- packages (Debian 12) ----------------------------------------------------
 
-DEPS_BUILD := gcc make libc6-dev pkg-config libvirt-dev libxml2-dev libjson-c-dev librrd-dev collectd-dev
-DEPS_RUN   := collectd-core rrdtool rrdcached fonts-dejavu-core libvirt-clients procps
-DEPS_TEST  := python3 libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev cppcheck \
+DEPS_BUILD := gcc make libc6-dev pkg-config libvirt-dev libxml2-dev libjson-c-dev librrd-dev libnbd-dev collectd-dev
+DEPS_RUN   := collectd-core rrdtool rrdcached fonts-dejavu-core libvirt-clients qemu-utils procps
+DEPS_TEST  := python3 libcmocka-dev libssl-dev clang clang-tidy clang-format libclang-rt-14-dev cppcheck \
               libvirt-daemon-system qemu-system-x86 qemu-utils iproute2 kmod util-linux tini \
               sysstat iotop-c mandoc shellcheck git
 DEPS       := $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_TEST)
@@ -48,7 +49,7 @@ DEPS       := $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_TEST)
 # ---- what is built -----------------------------------------------------------
 
 # Stages in the order of docs/architecture.md; the library is all of them but cli.
-LIB_STAGES := base host vm usage history
+LIB_STAGES := base digest host vm usage history image fingerprint similarity
 LIB_SRC    := $(foreach s,$(LIB_STAGES),$(sort $(wildcard src/$(s)/*.c)))
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
 PLUGIN_SRC := $(sort $(wildcard plugins/*.c))
@@ -79,7 +80,19 @@ test-programs: $(UNIT_BIN) $(FUZZ_BIN) $(HELPER_BIN)
 $(BUILD)/obj/src/vm/%.o:      CPPFLAGS_ALL += $(LIBVIRT_CFLAGS) $(XML_CFLAGS)
 $(BUILD)/obj/src/history/%.o: CPPFLAGS_ALL += $(RRD_CFLAGS)
 $(BUILD)/obj/src/cli/%.o:     CPPFLAGS_ALL += $(JSON_CFLAGS)
+$(BUILD)/obj/src/image/nbd.o: CPPFLAGS_ALL += $(NBD_CFLAGS)
 $(BUILD)/obj/plugins/%.o:     CPPFLAGS_ALL += $(COLLECTD_CFLAGS)
+
+# One file an instruction set; the code asks the CPU before it calls them. (-g1: to follow the
+# variables of thousands of unrolled steps for a debugger takes gcc longer than to compile them.)
+DIGEST_KERNEL = $(BUILD)/obj/src/digest/$(1)_$(2).o
+$(foreach set,portable sse2 avx2 shani avx512 neon,$(foreach digest,md5 sha256,$(call DIGEST_KERNEL,$(digest),$(set)))): \
+    CFLAGS_ALL += -O3 -fno-tree-slp-vectorize -g1
+ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
+$(foreach digest,md5 sha256,$(call DIGEST_KERNEL,$(digest),avx2)):   CFLAGS_ALL += -mavx2
+$(foreach digest,md5 sha256,$(call DIGEST_KERNEL,$(digest),avx512)): CFLAGS_ALL += -mavx512f -mavx512bw
+$(call DIGEST_KERNEL,sha256,shani): CFLAGS_ALL += -mssse3 -msse4.1 -msha
+endif
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -110,7 +123,10 @@ test_program = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(patsubst tests/
 $(call test_program,$(call with_header_of,(src/)?cli)): $(BUILD)/libcli.a
 $(call test_program,$(call with_header_of,plugins)): $(BUILD)/libplugin.a
 $(call obj,$(call with_header_of,plugins)): CPPFLAGS_ALL += $(COLLECTD_CFLAGS)
-LINK_TEST = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter $(PARTS),$^) $(LIB) $(CLI_LIBS)
+LINK_TEST = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter $(PARTS),$^) $(LIB) $(CLI_LIBS) $(TEST_LIBS)
+
+# Digests are held against OpenSSL's.
+$(call test_program,$(filter %_digest.c,$(UNIT_SRC) $(BENCH_SRC))): TEST_LIBS = -lcrypto
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
@@ -157,7 +173,7 @@ asan: ## Unit tests, fuzz replay and command line tests under the address and un
 # clang-tidy reads each file alone, so a stamp for each file makes the second run short.
 TIDY_SRC   := $(filter %.c,$(ALL_C))
 TIDY_STAMP := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(TIDY_SRC))
-TIDY_FLAGS  = $(CPPFLAGS_ALL) -std=gnu11 $(LIBVIRT_CFLAGS) $(XML_CFLAGS) $(JSON_CFLAGS) $(RRD_CFLAGS)
+TIDY_FLAGS  = $(CPPFLAGS_ALL) -std=gnu11 $(LIBVIRT_CFLAGS) $(XML_CFLAGS) $(JSON_CFLAGS) $(RRD_CFLAGS) $(NBD_CFLAGS)
 $(BUILD)/tidy/plugins/%.ok $(BUILD)/tidy/tests/%.ok: TIDY_FLAGS += $(COLLECTD_CFLAGS)
 $(BUILD)/tidy/%.ok: %.c .clang-tidy tests/.clang-tidy $(filter %.h,$(ALL_C))
 	@mkdir -p $(@D)

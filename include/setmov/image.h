@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Stage image/: a disk image as the guest sees it, as runs of data. Raw files
+ * and block devices are read directly, every other format through qemu-nbd
+ * on a private UNIX socket and libnbd. Effects throughout.
+ *
+ * Thread safety: image_read and image_next_extent may be called from several
+ * threads on one image; open and close from one, which lives on in between
+ * (its qemu-nbd ends with it). Speed through qemu-nbd: it serves in one thread;
+ * reads of 4 MiB or more from one or two threads give it enough to do.
+ */
+#ifndef SETMOV_IMAGE_H
+#define SETMOV_IMAGE_H
+
+#include "setmov/base.h"
+
+#include <time.h>
+
+#define IMAGE_MAX_LAYERS 64
+
+/*
+ * One file of the image, as it was when it was opened: a layer of the backing
+ * chain, a data file of qcow2, a part of a split VMDK (behind their layer). Of
+ * a block device only number (as `device`) and size are known.
+ */
+struct image_layer {
+    char *path;   /* absolute, symbolic links resolved */
+    char *format; /* "raw", "qcow2" ... */
+    uint64_t device, inode, size;
+    struct timespec modified, changed;
+    bool is_block_device;
+};
+
+struct image_options {
+    const char *format;          /* NULL: raw for block devices and unknown content, else probed */
+    bool follow_backing_outside; /* backing files outside the image's own directory and `allowed` */
+    const char *const
+        *allowed;              /* further directories for backing files, NULL at the end; or NULL */
+    uint64_t rate_bytes_per_s; /* 0: as fast as it goes */
+    bool keep_cache;           /* do not drop from the page cache what was not there before */
+    unsigned connections;      /* to qemu-nbd; 0: default */
+};
+
+struct image;
+
+/*
+ * Refuses, with one line that names the path: a directory, a FIFO, a socket,
+ * an encrypted image, a backing file outside what is allowed, a loop in the
+ * chain, sizes near 2^63; a name in an image that QEMU would take as a
+ * protocol, always. An image in use by a running VM is opened all the same,
+ * no lock is taken, and image_is_in_use says so. Who knows the format says
+ * it: a guest can write a qcow2 header into its raw disk. `options` may be NULL.
+ */
+int image_open(const char *path, const struct image_options *options, struct image **ret_image,
+               struct error *err);
+/* Ends qemu-nbd and removes the socket. NULL is fine. */
+void image_close(struct image *image);
+
+uint64_t image_size(const struct image *image); /* virtual size, bytes */
+const char *image_format(const struct image *image);
+const struct image_layer *image_layers(const struct image *image,
+                                       size_t *ret_count); /* top first */
+bool image_is_in_use(const struct image *image); /* now: somebody holds a write lock on a layer */
+
+enum image_extent_kind { IMAGE_DATA, IMAGE_ZERO, IMAGE_HOLE };
+
+struct image_extent {
+    uint64_t offset, length;
+    enum image_extent_kind kind;
+};
+
+/*
+ * The extent that begins at `offset`, as long as its kind lasts (neighbours of
+ * one kind may still come one by one). -ENXIO at or behind the end.
+ */
+int image_next_extent(struct image *image, uint64_t offset, struct image_extent *ret_extent,
+                      struct error *err);
+
+/* Reads all `length` bytes at `offset`, within the size. A file cut short meanwhile: -ESTALE. */
+int image_read(struct image *image, uint64_t offset, size_t length, void *buffer,
+               struct error *err);
+
+/*
+ * Looks again at every layer: -ESTALE, naming it, when one was changed,
+ * replaced, cut short or removed since the open.
+ */
+int image_check_unchanged(struct image *image, struct error *err);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The two ways to read an image, as a table of functions; and the rate limit. */
+#ifndef SETMOV_IMAGE_BACKEND_H
+#define SETMOV_IMAGE_BACKEND_H
+
+#include "image/chain.h"
+
+#include <pthread.h>
+
+/* Thread safety as in setmov/image.h; offset and length are within the size. */
+struct image_backend {
+    const char *name;
+    /* `chain` outlives the state. On failure nothing is left. */
+    int (*open)(const struct image_chain *chain, const struct image_options *options,
+                void **ret_state, uint64_t *ret_size, struct error *err);
+    void (*close)(void *state);
+    int (*next_extent)(void *state, uint64_t offset, struct image_extent *ret_extent,
+                       struct error *err);
+    int (*read)(void *state, uint64_t offset, size_t length, void *buffer, struct error *err);
+};
+
+extern const struct image_backend image_backend_raw; /* raw.c */
+extern const struct image_backend image_backend_nbd; /* nbd.c */
+
+/* ---- rate.c: no more than so many bytes a second, for all threads together ------------- */
+
+struct image_rate {
+    pthread_mutex_t lock;
+    uint64_t bytes_per_s; /* 0: no limit */
+    double next_s;        /* CLOCK_MONOTONIC at which what was granted is used up */
+};
+
+void image_rate_init(struct image_rate *rate, uint64_t bytes_per_s);
+void image_rate_destroy(struct image_rate *rate);
+/* Waits until that many bytes may be read. */
+void image_rate_wait(struct image_rate *rate, size_t bytes);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* An image: its files, the way to read them, and the checks that both ways share. */
+#include "image/backend.h"
+
+#include <errno.h>
+
+struct image {
+    struct image_chain chain;
+    const struct image_backend *backend;
+    void *state;
+    uint64_t size;
+    struct image_rate rate;
+};
+
+/* Raw on its own needs no interpreter; everything else is QEMU's. */
+static const struct image_backend *choose_backend(const struct image_chain *chain)
+{
+    return strcmp(chain->nodes[0].format, "raw") == 0 ? &image_backend_raw : &image_backend_nbd;
+}
+
+int image_open(const char *path, const struct image_options *options, struct image **ret_image,
+               struct error *err)
+{
+    static const struct image_options defaults;
+    struct image *image = calloc(1, sizeof(*image));
+    int rc;
+
+    if (image == NULL)
+        return error_set(err, -ENOMEM, "%s: out of memory", path);
+    if (options == NULL)
+        options = &defaults;
+    image_rate_init(&image->rate, options->rate_bytes_per_s);
+    rc = image_chain_open(path, options, &image->chain, err);
+    if (rc == 0) {
+        image->backend = choose_backend(&image->chain);
+        rc = image->backend->open(&image->chain, options, &image->state, &image->size, err);
+    }
+    if (rc < 0) {
+        image_close(image);
+        return rc;
+    }
+    *ret_image = image;
+    return 0;
+}
+
+void image_close(struct image *image)
+{
+    if (image == NULL)
+        return;
+    if (image->state != NULL)
+        image->backend->close(image->state);
+    image_chain_release(&image->chain);
+    image_rate_destroy(&image->rate);
+    free(image);
+}
+
+uint64_t image_size(const struct image *image)
+{
+    return image->size;
+}
+
+const char *image_format(const struct image *image)
+{
+    return image->chain.nodes[0].format;
+}
+
+const struct image_layer *image_layers(const struct image *image, size_t *ret_count)
+{
+    *ret_count = image->chain.count;
+    return image->chain.files;
+}
+
+bool image_is_in_use(const struct image *image)
+{
+    return image_chain_is_locked(&image->chain);
+}
+
+int image_next_extent(struct image *image, uint64_t offset, struct image_extent *ret_extent,
+                      struct error *err)
+{
+    struct image_extent extent;
+    int rc;
+
+    if (offset >= image->size)
+        return error_set(err, -ENXIO, "%s ends at byte %llu", image->chain.files[0].path,
+                         (unsigned long long)image->size);
+    rc = image->backend->next_extent(image->state, offset, &extent, err);
+    if (rc == 0)
+        *ret_extent = extent;
+    return rc;
+}
+
+int image_read(struct image *image, uint64_t offset, size_t length, void *buffer, struct error *err)
+{
+    if (offset > image->size || length > image->size - offset)
+        return error_set(err, -EINVAL, "%s ends at byte %llu", image->chain.files[0].path,
+                         (unsigned long long)image->size);
+    image_rate_wait(&image->rate, length);
+    return image->backend->read(image->state, offset, length, buffer, err);
+}
+
+int image_check_unchanged(struct image *image, struct error *err)
+{
+    return image_chain_check(&image->chain, err);
+}

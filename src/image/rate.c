@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A rate limit: each reader waits until what was granted before it is used up. */
+#include "image/backend.h"
+
+#include <errno.h>
+#include <math.h>
+
+/* A reader that was slow may catch up by so much. */
+#define CATCH_UP_S 0.1
+
+void image_rate_init(struct image_rate *rate, uint64_t bytes_per_s)
+{
+    pthread_mutex_init(&rate->lock, NULL);
+    rate->bytes_per_s = bytes_per_s;
+    rate->next_s = 0;
+}
+
+void image_rate_destroy(struct image_rate *rate)
+{
+    pthread_mutex_destroy(&rate->lock);
+}
+
+void image_rate_wait(struct image_rate *rate, size_t bytes)
+{
+    struct timespec until;
+    double now, start;
+
+    if (rate->bytes_per_s == 0)
+        return;
+    pthread_mutex_lock(&rate->lock);
+    now = clock_monotonic_s();
+    start = fmax(rate->next_s, now - CATCH_UP_S);
+    rate->next_s = start + (double)bytes / (double)rate->bytes_per_s;
+    pthread_mutex_unlock(&rate->lock);
+    if (start <= now)
+        return;
+    until.tv_sec = (time_t)start;
+    until.tv_nsec = (long)((start - floor(start)) * 1e9);
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+        ;
+}
