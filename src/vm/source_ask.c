@@ -26,27 +26,6 @@ static unsigned wanted_groups(const struct vm_source *source, unsigned stuck)
            (source->bulk_groups & VM_GROUP_BALLOON ? 0 : VM_GROUP_BALLOON);
 }
 
-bool source_suspects_hang(struct vm_source *source)
-{
-    bool late = source->balloons != NULL;
-
-    for (size_t i = 0; i < MAX_PARALLEL; i++)
-        late = late || source->blocks[i].job;
-    return late || workers_stuck(source->workers) > 0;
-}
-
-struct stats_job *source_stats_job(struct vm_source *source, unsigned wanted, bool no_wait)
-{
-    struct stats_job *job = stats_job_new(source->link, wanted, no_wait);
-
-    if (!job)
-        return NULL;
-    job->no_bulk = source->no_bulk;
-    job->bulk_groups = source->bulk_groups;
-    job->unsupported = source->unsupported;
-    return job;
-}
-
 static bool start_stats(struct vm_source *source, struct vm_set *set)
 {
     unsigned stuck = workers_stuck(source->workers);

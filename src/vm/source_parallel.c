@@ -18,6 +18,27 @@
 /* Below this many VMs the second round trip costs more than it saves. */
 #define PARALLEL_MIN 16
 
+bool source_suspects_hang(struct vm_source *source)
+{
+    bool late = source->balloons != NULL;
+
+    for (size_t i = 0; i < MAX_PARALLEL; i++)
+        late = late || source->blocks[i].job;
+    return late || workers_stuck(source->workers) > 0;
+}
+
+struct stats_job *source_stats_job(struct vm_source *source, unsigned wanted, bool no_wait)
+{
+    struct stats_job *job = stats_job_new(source->link, wanted, no_wait);
+
+    if (!job)
+        return NULL;
+    job->no_bulk = source->no_bulk;
+    job->bulk_groups = source->bulk_groups;
+    job->unsupported = source->unsupported;
+    return job;
+}
+
 bool source_is_parallel(const struct vm_source *source)
 {
     return source->entries.count >= PARALLEL_MIN || entries_any_stopped(&source->entries);
