@@ -9,8 +9,9 @@
 #define NODE_REFRESH_S 60.0
 
 #define GROUPS_WITHOUT_MONITOR (VM_GROUP_STATE | VM_GROUP_INTERFACE)
-#define GROUPS_ALWAYS          (VM_GROUP_STATE | VM_GROUP_INTERFACE | VM_GROUP_BLOCK)
-#define GROUPS_ALL             (GROUPS_ALWAYS | VM_GROUP_CPU | VM_GROUP_VCPU | VM_GROUP_BALLOON)
+#define GROUPS_ALL                                                                                 \
+    (VM_GROUP_STATE | VM_GROUP_INTERFACE | VM_GROUP_BLOCK | VM_GROUP_CPU | VM_GROUP_VCPU |         \
+     VM_GROUP_BALLOON)
 
 /* ---- the bulk call ----------------------------------------------------------------- */
 

@@ -18,13 +18,17 @@
 /* Below this many VMs the second round trip costs more than it saves. */
 #define PARALLEL_MIN 16
 
+static bool any_under_way(const struct vm_source *source)
+{
+    for (size_t i = 0; i < MAX_PARALLEL; i++)
+        if (source->blocks[i].job)
+            return true;
+    return false;
+}
+
 bool source_suspects_hang(struct vm_source *source)
 {
-    bool late = source->balloons != NULL;
-
-    for (size_t i = 0; i < MAX_PARALLEL; i++)
-        late = late || source->blocks[i].job;
-    return late || workers_stuck(source->workers) > 0;
+    return source->balloons || any_under_way(source) || workers_stuck(source->workers) > 0;
 }
 
 struct stats_job *source_stats_job(struct vm_source *source, unsigned wanted, bool no_wait)
@@ -103,10 +107,8 @@ static void deal(struct vm_source *source, const struct stats_job *census, unsig
     struct stats_job *jobs[MAX_PARALLEL];
     struct block_call *calls[MAX_PARALLEL];
     size_t limit = calls_at_a_time(source, census->answers.count), count = 0, next = 0;
-    bool no_wait = source_suspects_hang(source), awaiting = false;
+    bool no_wait = source_suspects_hang(source), awaiting = any_under_way(source);
 
-    for (size_t i = 0; i < MAX_PARALLEL; i++)
-        awaiting = awaiting || source->blocks[i].job;
     for (size_t i = 0; i < limit; i++) {
         if (source->blocks[i].job)
             continue;

@@ -5,30 +5,13 @@
  * beside a plain merge and a search of each digest with bsearch.
  */
 
+#include "made_numbers.h"
 #include "setmov/similarity.h"
 
 #include <sys/mman.h>
-#include <time.h>
 
 #define DIGESTS ((size_t)6500000)
 #define RUNS    5
-
-static double cpu_seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static uint64_t random_u64(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
 
 static void *map(size_t bytes)
 {
