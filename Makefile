@@ -49,7 +49,7 @@ DEPS       := $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_TEST)
 # ---- what is built -----------------------------------------------------------
 
 # Stages in the order of docs/architecture.md; the library is all of them but cli.
-LIB_STAGES := base digest host vm usage history image fingerprint similarity
+LIB_STAGES := base digest host vm usage history image fingerprint similarity catalog placement
 LIB_SRC    := $(foreach s,$(LIB_STAGES),$(sort $(wildcard src/$(s)/*.c)))
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
 PLUGIN_SRC := $(sort $(wildcard plugins/*.c))
@@ -80,7 +80,7 @@ test-programs: $(UNIT_BIN) $(FUZZ_BIN) $(HELPER_BIN)
 $(BUILD)/obj/src/vm/%.o:      CPPFLAGS_ALL += $(LIBVIRT_CFLAGS) $(XML_CFLAGS)
 $(BUILD)/obj/src/history/%.o: CPPFLAGS_ALL += $(RRD_CFLAGS)
 $(BUILD)/obj/src/cli/%.o:     CPPFLAGS_ALL += $(JSON_CFLAGS)
-$(BUILD)/obj/src/image/nbd.o: CPPFLAGS_ALL += $(NBD_CFLAGS)
+$(BUILD)/obj/src/image/nbd%.o: CPPFLAGS_ALL += $(NBD_CFLAGS)
 $(BUILD)/obj/plugins/%.o:     CPPFLAGS_ALL += $(COLLECTD_CFLAGS)
 
 # One file an instruction set; the code asks the CPU before it calls them. (-g1: to follow the
@@ -91,7 +91,7 @@ $(foreach set,portable sse2 avx2 shani avx512 neon,$(foreach digest,md5 sha256,$
 ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
 $(foreach digest,md5 sha256,$(call DIGEST_KERNEL,$(digest),avx2)):   CFLAGS_ALL += -mavx2
 $(foreach digest,md5 sha256,$(call DIGEST_KERNEL,$(digest),avx512)): CFLAGS_ALL += -mavx512f -mavx512bw
-$(call DIGEST_KERNEL,sha256,shani): CFLAGS_ALL += -mssse3 -msse4.1 -msha
+$(foreach digest,sha256 content,$(call DIGEST_KERNEL,$(digest),shani)): CFLAGS_ALL += -mssse3 -msse4.1 -msha
 endif
 
 $(BUILD)/obj/%.o: %.c Makefile
@@ -123,6 +123,7 @@ test_program = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(patsubst tests/
 $(call test_program,$(call with_header_of,(src/)?cli)): $(BUILD)/libcli.a
 $(call test_program,$(call with_header_of,plugins)): $(BUILD)/libplugin.a
 $(call obj,$(call with_header_of,plugins)): CPPFLAGS_ALL += $(COLLECTD_CFLAGS)
+$(call obj,$(call with_header_of,(src/)?cli)): CPPFLAGS_ALL += $(JSON_CFLAGS)
 LINK_TEST = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter $(PARTS),$^) $(LIB) $(CLI_LIBS) $(TEST_LIBS)
 
 # Digests are held against OpenSSL's.
@@ -136,6 +137,8 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(LINK_TEST)
 
+$(BUILD)/tests/helpers/naive_fingerprint: CLI_LIBS += -lcrypto
+$(BUILD)/obj/tests/helpers/nbd_reader.o: CPPFLAGS_ALL += $(NBD_CFLAGS)
 $(BUILD)/tests/helpers/%: $(BUILD)/obj/tests/helpers/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(CLI_LIBS)

@@ -58,6 +58,20 @@ void digest_scattered(const struct digest_plan *plan, const void *const *blocks,
 /* Are all `length` bytes 0? */
 bool digest_is_zero(const void *bytes, size_t length);
 
+/* ---- one long message --------------------------------------------------------- */
+
+/* SHA-256, all of it, of bytes that come in order, piece by piece. */
+struct digest_content {
+    uint32_t state[8];
+    uint64_t length;     /* bytes up to now */
+    uint8_t waiting[64]; /* what does not fill a chunk yet: length % 64 bytes */
+};
+
+void digest_content_init(struct digest_content *content);
+void digest_content_add(struct digest_content *content, const void *bytes, size_t length);
+/* Of what was added up to now; more may be added after. */
+void digest_content_value(const struct digest_content *content, uint8_t ret_value[32]);
+
 /* ---- implementations -------------------------------------------------------- */
 
 /*

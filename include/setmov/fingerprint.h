@@ -58,7 +58,7 @@ struct fingerprint_identity {
     bool provisional;        /* somebody wrote to the image while it was read */
     bool has_content_sha256; /* of the whole guest-visible content */
     uint8_t content_sha256[32];
-    int64_t made_s; /* seconds since 1970 */
+    int64_t made_s; /* when the reading began: seconds since 1970 */
 };
 
 /* Counting rules: SIMILARITY.md's: a block is what is allocated, even in part. */
@@ -175,6 +175,9 @@ void fingerprint_view_release(struct fingerprint_view *view);
  * then be wrong. -EINVAL with what is wrong.
  */
 int fingerprint_verify_order(const struct fingerprint_view *view, struct error *err);
+
+/* What `key_id` says of a key: eight bytes of its digest of a certain block. */
+void fingerprint_key_id(const uint8_t key[DIGEST_KEY_BYTES], uint8_t ret_id[8]);
 
 /* ---- what a view holds ------------------------------------------------------ */
 

@@ -39,6 +39,7 @@ struct image_options {
     uint64_t rate_bytes_per_s; /* 0: as fast as it goes */
     bool keep_cache;           /* do not drop from the page cache what was not there before */
     unsigned connections;      /* to qemu-nbd; 0: default */
+    double patience_s;         /* how long it may be silent; 0: 60 s, and 30 s while it opens */
 };
 
 struct image;
@@ -79,6 +80,15 @@ int image_next_extent(struct image *image, uint64_t offset, struct image_extent 
 /* Reads all `length` bytes at `offset`, within the size. A file cut short meanwhile: -ESTALE. */
 int image_read(struct image *image, uint64_t offset, size_t length, void *buffer,
                struct error *err);
+
+/*
+ * What image_layers() would say of the image, and the same refusals, but nothing
+ * is started and nothing read but headers: to tell whether it is still what it
+ * was. The caller frees.
+ */
+int image_look(const char *path, const struct image_options *options,
+               struct image_layer **ret_layers, size_t *ret_count, struct error *err);
+void image_layers_free(struct image_layer *layers, size_t count);
 
 /*
  * Looks again at every layer: -ESTALE, naming it, when one was changed,

@@ -12,7 +12,7 @@
  * soon used up, so no input takes more than linear time.
  */
 
-#include "setmov/fingerprint.h"
+#include "fingerprint/sort.h"
 
 #include <errno.h>
 #ifdef __SSE2__
@@ -96,12 +96,8 @@ static void copy_entries(struct fingerprint_entry *to, const struct fingerprint_
     memcpy(to, from, count * sizeof(*to));
 }
 
-/*
- * Sorts what lies in `from` into `to`, digests being equal in their first `skip`
- * bits; what is left in `from` means nothing. count <= UINT32_MAX.
- */
-static void sort_into(struct fingerprint_entry *from, struct fingerprint_entry *to, size_t count,
-                      unsigned int skip)
+void fingerprint_sort_into(struct fingerprint_entry *from, struct fingerprint_entry *to,
+                           size_t count, unsigned int skip)
 {
     uint32_t ends[(size_t)1 << LEAF_BITS];
     unsigned int bits = bits_for(count);
@@ -137,7 +133,7 @@ static void sort_into(struct fingerprint_entry *from, struct fingerprint_entry *
             if (size <= SMALL_PART)
                 continue;
             copy_entries(from + begin, to + begin, size);
-            sort_into(from + begin, to + begin, size, skip + bits);
+            fingerprint_sort_into(from + begin, to + begin, size, skip + bits);
         }
     }
     insertion_sort(to, count);
@@ -259,7 +255,7 @@ static int sort_many(struct fingerprint_entry *entries, struct fingerprint_entry
     for (size_t bucket = 0; bucket < TOP_BUCKETS && rc == 0; bucket++) {
         size_t begin = top->begin[bucket], size = top->begin[bucket + 1] - begin;
 
-        sort_into(scratch + begin, entries + begin, size, TOP_BITS);
+        fingerprint_sort_into(scratch + begin, entries + begin, size, TOP_BITS);
         rc = merge(entries + begin, size, entries, frequent, merged);
     }
     return rc;
@@ -276,7 +272,7 @@ int fingerprint_sort(struct fingerprint_entry *entries, struct fingerprint_entry
     if (count >= TOP_FROM && (uintptr_t)scratch % 16 == 0) {
         rc = sort_many(entries, scratch, count, frequent, &merged);
     } else {
-        sort_into(entries, scratch, count, 0);
+        fingerprint_sort_into(entries, scratch, count, 0);
         rc = merge(scratch, count, entries, frequent, &merged);
     }
     if (rc == 0)

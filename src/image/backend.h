@@ -32,6 +32,8 @@ struct image_rate {
 
 void image_rate_init(struct image_rate *rate, uint64_t bytes_per_s);
 void image_rate_destroy(struct image_rate *rate);
+/* When a reader who asks now may read so many bytes (with a limit); a time that is past: at once. */
+double image_rate_grant(struct image_rate *rate, double now_s, size_t bytes);
 /* Waits until that many bytes may be read. */
 void image_rate_wait(struct image_rate *rate, size_t bytes);
 

@@ -16,15 +16,20 @@
 /* Larger than the largest readahead and a multiple of the largest page. */
 #define CHUNK_BYTES ((uint64_t)64 << 20)
 /* Chunks under way at once, when the reading jumps about. */
-#define MOST_CHUNKS 64
+#define MOST_CHUNKS      64
+#define LOOKED_AT_SINGLY 64
 /* So much is read before the next dropping. */
 #define SWEEP_BYTES       ((uint64_t)64 << 20)
 #define WHOLE_SWEEP_BYTES ((uint64_t)256 << 20)
 /* Above this, a kernel without cachestat would be asked for too long. */
 #define MOST_WITHOUT_COUNT ((uint64_t)1 << 42)
 
-/* At the end: for reads that nobody waits for. Pages that somebody has written meanwhile stay. */
-#define LAST_TRIES   25
+/*
+ * At the end, for readahead that is still under way: so long as it gets less, and so often while it
+ * does not. Pages that somebody else reads or writes meanwhile may stay.
+ */
+#define LAST_TRIES   500
+#define LAST_IN_VAIN 25
 #define LAST_WAIT_MS 2
 
 #ifndef __NR_cachestat
@@ -46,7 +51,7 @@ struct chunk {
     enum residency residency;
     uint8_t *pages;    /* RESIDENT_SOME: mincore's answer, a byte a page */
     uint64_t resident; /* how many there were */
-    bool touched;      /* since the last sweep */
+    bool wanted;       /* read, or about to be, since the last sweep */
 };
 
 struct cache_guard {
@@ -143,7 +148,31 @@ static void forget(struct chunk *chunk)
     chunk->pages = NULL;
 }
 
-static void sweep_chunks(struct cache_guard *guard)
+static uint64_t count_chunk(const struct cache_guard *guard, const struct chunk *chunk)
+{
+    struct chunk now = {.offset = chunk->offset};
+    uint64_t length = chunk_length(guard, chunk);
+
+    if (!count_resident(guard->fd, chunk->offset, length, &now.resident)) {
+        look_closely(guard, &now, length);
+        forget(&now);
+    }
+    return now.resident;
+}
+
+/* How many pages more are there than were; a page under way cannot be dropped yet. */
+static uint64_t excess_of(const struct cache_guard *guard, const struct chunk *chunk)
+{
+    uint64_t now = chunk->residency == RESIDENT_ALL ? 0 : count_chunk(guard, chunk);
+
+    return now > chunk->resident ? now - chunk->resident : 0;
+}
+
+/*
+ * What is forgotten while a page of it is on its way would be taken for one
+ * that was always there, or stay; so it is kept in mind, but where `make_room`.
+ */
+static void sweep_chunks(struct cache_guard *guard, bool make_room)
 {
     size_t kept = 0;
 
@@ -151,11 +180,11 @@ static void sweep_chunks(struct cache_guard *guard)
         struct chunk *chunk = &guard->chunks[i];
 
         drop_chunk(guard, chunk);
-        if (!chunk->touched) {
+        if (!chunk->wanted && (make_room || excess_of(guard, chunk) == 0)) {
             forget(chunk);
             continue;
         }
-        chunk->touched = false;
+        chunk->wanted = false;
         guard->chunks[kept++] = *chunk;
     }
     guard->count = kept;
@@ -174,13 +203,13 @@ static void sweep_whole(const struct cache_guard *guard)
         drop(guard, at, guard->size - at + guard->page);
 }
 
-static void sweep(struct cache_guard *guard)
+static void sweep(struct cache_guard *guard, bool make_room)
 {
     guard->unswept = 0;
     if (guard->whole)
         sweep_whole(guard);
     else
-        sweep_chunks(guard);
+        sweep_chunks(guard, make_room);
 }
 
 /* ---- looking ahead ----------------------------------------------------------------------- */
@@ -218,13 +247,15 @@ void cache_guard_before(struct cache_guard *guard, uint64_t offset, uint64_t len
     for (at = offset / CHUNK_BYTES * CHUNK_BYTES; at < guard->size; at += CHUNK_BYTES) {
         struct chunk *chunk = find_chunk(guard, at);
 
-        if (chunk == NULL && guard->count >= MOST_CHUNKS)
-            sweep(guard);
+        while (chunk == NULL && guard->count >= MOST_CHUNKS) /* twice at most */
+            sweep(guard, true);
         if (chunk == NULL && guard->count < MOST_CHUNKS)
             chunk = add_chunk(guard, at);
-        if (chunk == NULL || at >= end)
+        if (chunk == NULL)
             break;
-        chunk->touched = true;
+        chunk->wanted = true;
+        if (at >= end)
+            break;
     }
     pthread_mutex_unlock(&guard->lock);
 }
@@ -236,27 +267,49 @@ void cache_guard_after(struct cache_guard *guard, uint64_t length)
     pthread_mutex_lock(&guard->lock);
     guard->unswept += length;
     if (guard->unswept >= (guard->whole ? WHOLE_SWEEP_BYTES : SWEEP_BYTES))
-        sweep(guard);
+        sweep(guard, false);
     pthread_mutex_unlock(&guard->lock);
 }
 
-bool cache_guard_is_cold(struct cache_guard *guard, uint64_t offset)
+/* Of a chunk: did it lack a page between these two offsets in it? */
+static bool lacked(const struct cache_guard *guard, const struct chunk *chunk, uint64_t from,
+                   uint64_t to)
 {
-    struct chunk *chunk;
-    bool cold;
+    if (chunk->residency != RESIDENT_SOME)
+        return chunk->residency == RESIDENT_NONE;
+    for (uint64_t page = from / guard->page; page * guard->page < to; page++) {
+        if ((chunk->pages[page] & 1) == 0)
+            return true;
+    }
+    return false;
+}
 
-    if (guard == NULL || guard->whole)
+bool cache_guard_lacked(struct cache_guard *guard, uint64_t offset, uint64_t length)
+{
+    uint64_t end, at, next;
+    bool found = false;
+
+    if (guard == NULL || guard->whole || offset >= guard->size)
         return false;
+    end = length < guard->size - offset ? offset + length : guard->size;
     pthread_mutex_lock(&guard->lock);
-    chunk = find_chunk(guard, offset / CHUNK_BYTES * CHUNK_BYTES);
-    cold = chunk != NULL && chunk->residency != RESIDENT_ALL;
+    for (at = offset; at < end && !found; at = next) {
+        uint64_t start = at / CHUNK_BYTES * CHUNK_BYTES;
+        const struct chunk *chunk = find_chunk(guard, start);
+
+        next = end - start < CHUNK_BYTES ? end : start + CHUNK_BYTES;
+        found = chunk != NULL && lacked(guard, chunk, at - start, next - start);
+    }
     pthread_mutex_unlock(&guard->lock);
-    return cold;
+    return found;
 }
 
 /* ---- all of a file -------------------------------------------------------------------------- */
 
-/* Chunks between that have pages resident; halves the range, since most files are all or nothing. */
+/*
+ * The chunks that have pages resident. Counting passes over every page, so
+ * ranges are halved only until they are short: most of a large file is cold.
+ */
 static void look_at_range(struct cache_guard *guard, uint64_t offset, uint64_t chunks)
 {
     uint64_t rest = guard->size - offset, length, resident;
@@ -266,16 +319,18 @@ static void look_at_range(struct cache_guard *guard, uint64_t offset, uint64_t c
         length = rest;
     if (count_resident(guard->fd, offset, length, &resident) && resident == 0)
         return;
-    if (chunks > 1) {
+    if (chunks > LOOKED_AT_SINGLY) {
         uint64_t half = chunks / 2;
 
         look_at_range(guard, offset, half);
         look_at_range(guard, offset + half * CHUNK_BYTES, chunks - half);
         return;
     }
-    chunk = add_chunk(guard, offset);
-    if (chunk != NULL && chunk->residency == RESIDENT_NONE)
-        guard->count--;
+    for (uint64_t i = 0; i < chunks; i++) {
+        chunk = add_chunk(guard, offset + i * CHUNK_BYTES);
+        if (chunk != NULL && chunk->residency == RESIDENT_NONE)
+            guard->count--;
+    }
 }
 
 static struct cache_guard *guard_new(int fd, uint64_t size, bool whole)
@@ -310,23 +365,23 @@ struct cache_guard *cache_guard_new_whole(int fd, uint64_t size)
     return guard;
 }
 
-/* Is more resident than was? Readahead that is still under way cannot be dropped. */
-static bool has_excess(const struct cache_guard *guard)
+static uint64_t all_excess(const struct cache_guard *guard)
 {
-    uint64_t before = 0, now;
+    uint64_t before = 0, excess = 0, now;
 
     for (size_t i = 0; i < guard->count; i++) {
         const struct chunk *chunk = &guard->chunks[i];
 
-        if (!guard->whole && chunk->residency != RESIDENT_ALL &&
-            count_resident(guard->fd, chunk->offset, chunk_length(guard, chunk), &now) &&
-            now > chunk->resident)
-            return true;
+        excess += excess_of(guard, chunk);
         before += chunk->residency == RESIDENT_ALL
                       ? (chunk_length(guard, chunk) + guard->page - 1) / guard->page
                       : chunk->resident;
     }
-    return guard->whole && count_resident(guard->fd, 0, guard->size, &now) && now > before;
+    if (!guard->whole)
+        return excess;
+    if (!count_resident(guard->fd, 0, guard->size, &now) || now <= before)
+        return 0;
+    return now - before;
 }
 
 static void drop_all(const struct cache_guard *guard)
@@ -339,15 +394,29 @@ static void drop_all(const struct cache_guard *guard)
         drop_chunk(guard, &guard->chunks[i]);
 }
 
+static void drop_last(const struct cache_guard *guard)
+{
+    uint64_t least = UINT64_MAX;
+    int in_vain = 0;
+
+    drop_all(guard);
+    for (int tries = 0; tries < LAST_TRIES && in_vain < LAST_IN_VAIN; tries++) {
+        uint64_t excess = all_excess(guard);
+
+        if (excess == 0)
+            return;
+        in_vain = excess < least ? 0 : in_vain + 1;
+        least = excess < least ? excess : least;
+        (void)poll(NULL, 0, LAST_WAIT_MS);
+        drop_all(guard);
+    }
+}
+
 void cache_guard_free(struct cache_guard *guard)
 {
     if (guard == NULL)
         return;
-    drop_all(guard);
-    for (int tries = 0; tries < LAST_TRIES && has_excess(guard); tries++) {
-        (void)poll(NULL, 0, LAST_WAIT_MS);
-        drop_all(guard);
-    }
+    drop_last(guard);
     for (size_t i = 0; i < guard->count; i++)
         forget(&guard->chunks[i]);
     free(guard->chunks);

@@ -30,8 +30,8 @@ void cache_guard_before(struct cache_guard *guard, uint64_t offset, uint64_t len
 /* Call after reading `length` bytes: drops every now and then. */
 void cache_guard_after(struct cache_guard *guard, uint64_t length);
 
-/* Was there something to drop at that place, or may there be? False: all of it was there. */
-bool cache_guard_is_cold(struct cache_guard *guard, uint64_t offset);
+/* Was a page of that range, of which `before` was told, not there? False where nothing is known. */
+bool cache_guard_lacked(struct cache_guard *guard, uint64_t offset, uint64_t length);
 
 /* Drops what is left to drop. */
 void cache_guard_free(struct cache_guard *guard);

@@ -20,22 +20,30 @@ void image_rate_destroy(struct image_rate *rate)
     pthread_mutex_destroy(&rate->lock);
 }
 
+double image_rate_grant(struct image_rate *rate, double now_s, size_t bytes)
+{
+    double start_s;
+
+    pthread_mutex_lock(&rate->lock);
+    start_s = fmax(rate->next_s, now_s - CATCH_UP_S);
+    rate->next_s = start_s + (double)bytes / (double)rate->bytes_per_s;
+    pthread_mutex_unlock(&rate->lock);
+    return start_s;
+}
+
 void image_rate_wait(struct image_rate *rate, size_t bytes)
 {
     struct timespec until;
-    double now, start;
+    double now_s, start_s;
 
     if (rate->bytes_per_s == 0)
         return;
-    pthread_mutex_lock(&rate->lock);
-    now = clock_monotonic_s();
-    start = fmax(rate->next_s, now - CATCH_UP_S);
-    rate->next_s = start + (double)bytes / (double)rate->bytes_per_s;
-    pthread_mutex_unlock(&rate->lock);
-    if (start <= now)
+    now_s = clock_monotonic_s();
+    start_s = image_rate_grant(rate, now_s, bytes);
+    if (start_s <= now_s)
         return;
-    until.tv_sec = (time_t)start;
-    until.tv_nsec = (long)((start - floor(start)) * 1e9);
+    until.tv_sec = (time_t)start_s;
+    until.tv_nsec = (long)((start_s - floor(start_s)) * 1e9);
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
         ;
 }

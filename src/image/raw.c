@@ -25,7 +25,7 @@
 /* What is looked at of an unwritten range at once. */
 #define LOOK_BYTES ((size_t)64 << 10)
 #define LOOK_GRAIN ((size_t)4096)
-/* Asked of the kernel ahead of the reading, in steps that it does not cut. */
+/* The kernel is asked for what lies so far ahead of the reading, in steps that it does not cut. */
 #define AHEAD_BYTES ((uint64_t)2 << 20)
 #define AHEAD_STEP  ((uint64_t)128 << 10)
 
@@ -93,15 +93,24 @@ static int read_all(const struct raw *raw, uint64_t offset, size_t length, void 
     return 0;
 }
 
-/* Several readers share the descriptor, which spoils the kernel's own guesses. */
-static void ask_ahead(const struct raw *raw, uint64_t offset)
+/*
+ * Several readers share the descriptor, which spoils the kernel's own guesses.
+ * Each reads on where it stopped, so all but the end of what lies ahead was
+ * asked for before; pages that are there are not asked for, which costs as well.
+ */
+static void ask_ahead(const struct raw *raw, uint64_t offset, size_t length)
 {
-    uint64_t end = raw->file->size - offset > AHEAD_BYTES ? offset + AHEAD_BYTES : raw->file->size;
+    uint64_t size = raw->file->size, end;
 
-    if (!cache_guard_is_cold(raw->guard, offset))
+    if (size - offset <= AHEAD_BYTES)
         return;
-    for (; offset < end; offset += AHEAD_STEP)
-        (void)posix_fadvise(raw->fd, (off_t)offset, (off_t)AHEAD_STEP, POSIX_FADV_WILLNEED);
+    offset += AHEAD_BYTES;
+    end = length < size - offset ? offset + length : size;
+    for (offset = (offset + AHEAD_STEP - 1) / AHEAD_STEP * AHEAD_STEP; offset < end;
+         offset += AHEAD_STEP) {
+        if (cache_guard_lacked(raw->guard, offset, AHEAD_STEP))
+            (void)posix_fadvise(raw->fd, (off_t)offset, (off_t)AHEAD_STEP, POSIX_FADV_WILLNEED);
+    }
 }
 
 static int raw_read(void *state, uint64_t offset, size_t length, void *buffer, struct error *err)
@@ -110,7 +119,7 @@ static int raw_read(void *state, uint64_t offset, size_t length, void *buffer, s
     int rc;
 
     cache_guard_before(raw->guard, offset, length);
-    ask_ahead(raw, offset + length);
+    ask_ahead(raw, offset, length);
     rc = read_all(raw, offset, length, buffer, err);
     cache_guard_after(raw->guard, length);
     return rc;

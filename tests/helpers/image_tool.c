@@ -3,11 +3,17 @@
  * Opens an image as the program does and does what its standard input says,
  * a command a line, an answer of one line each: "ok ..." or "error CODE TEXT".
  *
- *   image_tool [-f FORMAT] [-a DIRECTORY]... [-o] [-k] [-c CONNECTIONS] [-r RATE] IMAGE
+ *   image_tool [-f FORMAT] [-a DIRECTORY]... [-o] [-k] [-c CONNECTIONS] [-r RATE] [-d FILE] [-t MILLISECONDS]
+ *              [-s BYTES] IMAGE
  *
  * Commands: info, extents, in-use, check, read OFFSET LENGTH (a checksum),
  * copy FILE (data extents into a sparse file), all FILE (everything, holes
  * read as well), speed THREADS BYTES (reads all, BYTES a call).
+ *
+ * -t: how long qemu-nbd may be silent. -d: what the kernel is asked to drop from the page cache is written to FILE,
+ * a line "INODE OFFSET LENGTH" each: a page that the kernel gave up of its own
+ * accord and one that we had it drop look alike afterwards. -s: the kernel gives
+ * at most so many bytes at once, as it may.
  */
 #include "setmov/image.h"
 
@@ -15,9 +21,33 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PIECE ((size_t)4 << 20)
+
+static FILE *dropped;
+
+/* In place of the C library's, for all of this program. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc abbreviates */
+int posix_fadvise(int fd, off_t offset, off_t length, int advice)
+{
+    struct stat status;
+
+    if (dropped != NULL && advice == POSIX_FADV_DONTNEED && fstat(fd, &status) == 0)
+        fprintf(dropped, "%ju %jd %jd\n", (uintmax_t)status.st_ino, (intmax_t)offset,
+                (intmax_t)length);
+    return syscall(SYS_fadvise64, fd, offset, length, advice) == 0 ? 0 : errno;
+}
+
+static uint64_t most_at_once = UINT64_MAX;
+
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc abbreviates */
+ssize_t pread(int fd, void *buffer, size_t length, off_t offset)
+{
+    return syscall(SYS_pread64, fd, buffer, length < most_at_once ? length : most_at_once, offset);
+}
 
 static int answer(int rc, const struct error *err)
 {
@@ -290,7 +320,7 @@ int main(int argc, char **argv)
     char line[4352];
     int option;
 
-    while ((option = getopt(argc, argv, "f:a:okc:r:")) != -1) {
+    while ((option = getopt(argc, argv, "f:a:okc:r:d:t:s:")) != -1) {
         if (option == 'f')
             options.format = optarg;
         else if (option == 'a' && allowed_count < ARRAY_LENGTH(allowed) - 1)
@@ -303,6 +333,12 @@ int main(int argc, char **argv)
             options.connections = (unsigned)number;
         else if (option == 'r' && parse_u64(optarg, &number) == 0)
             options.rate_bytes_per_s = number;
+        else if (option == 't' && parse_u64(optarg, &number) == 0)
+            options.patience_s = (double)number / 1000;
+        else if (option == 's' && parse_u64(optarg, &number) == 0)
+            most_at_once = number;
+        else if (option == 'd')
+            dropped = fopen(optarg, "we");
         else
             return 2;
     }
@@ -317,5 +353,7 @@ int main(int argc, char **argv)
         obey(image, line);
     }
     image_close(image);
+    if (dropped != NULL)
+        fclose(dropped);
     return 0;
 }

@@ -213,6 +213,24 @@ def broken_qemu_nbd(work):
     assert "broken as can be" in refused(work / "top.qcow2", env={"PATH": str(path)}).text
 
 
+def a_silent_qemu_nbd(work):
+    """One that takes the connections and never says a word, and one that falls silent: given up, and ended."""
+    prepare(work)
+    path = work / "bin"
+    path.mkdir()
+    program = path / "qemu-nbd"
+    program.write_text(f"#!/bin/sh\necho $$ >{work}/pid\nexec /bin/sleep 1000\n")
+    program.chmod(0o755)
+    error = refused(work / "top.qcow2", "-t", "200", env={"PATH": str(path)})
+    assert error.code == errno.ETIMEDOUT and "top.qcow2: qemu-nbd did not open it in time" in error.text, error.text
+    assert not alive(int((work / "pid").read_text()))
+    for command in ("read 0 1048576", "extents"):
+        with Tool(work / "top.qcow2", "-t", "3000") as tool:
+            os.kill(tool.servers[0], signal.SIGSTOP)
+            error = fails(tool, command)
+            assert error.code == errno.ETIMEDOUT and "qemu-nbd does not answer" in error.text, error.text
+
+
 def the_environment_does_not_disturb(work):
     prepare(work)
     with Tool(work / "top.qcow2", env={"LISTEN_FDS": "5", "LISTEN_PID": "1", "MALLOC_CHECK_": "3"}) as tool:
@@ -223,4 +241,4 @@ need("qemu-img", "qemu-nbd", "qemu-io", "stdbuf")
 main([writers_are_seen, readers_are_not_writers, a_writer_of_the_backing_file_is_seen, other_programs_locks_are_seen,
       reading_keeps_no_vm_from_starting, stale_metadata, changes_are_told, removed_image_is_read_on,
       cut_short_while_read, a_killed_server_is_noticed, a_killed_reader_leaves_no_server, no_qemu_nbd,
-      broken_qemu_nbd, the_environment_does_not_disturb])
+      broken_qemu_nbd, a_silent_qemu_nbd, the_environment_does_not_disturb])

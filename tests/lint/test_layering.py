@@ -10,30 +10,33 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 import lint  # noqa: E402
 
 # Lowest first; a stage sees itself and those before it.
-STAGES = ["base", "digest", "image", "fingerprint", "similarity", "host", "vm", "usage", "history", "cli"]
+STAGES = ["base", "digest", "image", "fingerprint", "similarity", "catalog", "placement",
+          "host", "vm", "usage", "history", "cli"]
 # Above all stages but cli, which no plugin or hook needs.
 TOPS = {"plugins": STAGES[:-1], "hooks": ["base"]}
 
 # Library, what its headers look like, where they may be included.
 OWNERS = [
     ("libvirt", r"libvirt/", r"src/vm/"),
-    ("libxml2", r"libxml/", r"src/vm/domain_xml\.c$"),
+    ("libxml2", r"libxml/", r"src/vm/xml\.[ch]$"),
     ("librrd", r"rrd(_\w+)?\.h$", r"src/history/"),
     ("json-c", r"json(-c/|\.h$)", r"src/cli/"),
     ("collectd", r"(collectd/|(collectd|plugin|liboconfig/.*|configfile|utils/.*|utils_\w+)\.h$|utils/)",
      r"plugins/"),
     ("OpenSSL", r"openssl/", r"src/digest/"),
-    ("libnbd", r"libnbd", r"src/image/nbd\.c$"),
+    ("libnbd", r"libnbd", r"src/image/nbd(_[a-z]+)?\.[ch]$"),
 ]
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">]+)[">]', re.MULTILINE)
 
 
 def stage_of(path):
-    """src/vm/x.c -> vm, include/setmov/vm.h -> vm, plugins/x.c -> plugins."""
+    """src/vm/x.c, include/setmov/vm.h, include/setmov/vm_x.h -> vm, plugins/x.c -> plugins."""
     if path.startswith("include/setmov/"):
         name = Path(path).stem
-        return "base" if name == "banned" else name
+        if name == "banned":
+            return "base"
+        return name if name in STAGES else name.split("_")[0]
     parts = path.split("/")
     return parts[1] if parts[0] == "src" else parts[0]
 

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An image read through qemu-nbd, as the files nbd*.c share it. (libnbd has
+ * the prefix nbd_ for itself.)
+ */
+#ifndef SETMOV_IMAGE_NBD_H
+#define SETMOV_IMAGE_NBD_H
+
+#include "image/backend.h"
+#include "image/cache.h"
+#include "image/server.h"
+
+#include <libnbd.h>
+
+#define MOST_CONNECTIONS 64
+#define STATUS_ANSWERS   8
+
+/* An answer to a question for extents; together they cover [start, end). */
+struct answer {
+    uint64_t start, end;
+    struct image_extent *extents;
+    size_t count, capacity;
+};
+
+struct connection {
+    struct nbd_handle *handle;
+    bool busy;
+};
+
+struct nbd {
+    const struct image_chain *chain;
+    struct server server;
+    uint64_t size;
+    bool tells_status;
+    double silence_s; /* so long no answer may come */
+    pthread_mutex_t lock;
+    pthread_cond_t freed;
+    struct connection connections[MOST_CONNECTIONS];
+    size_t count;
+    int failed;        /* negative errno once the server is lost */
+    struct error loss; /* why */
+    struct answer answers[STATUS_ANSWERS];
+    size_t next_answer;
+    struct cache_guard **guards; /* of the chain's files */
+};
+
+/* ---- nbd_connection.c: a connection for one call, and what a lost server leads to --------- */
+
+/* The server is of no use any more; the first reason is told to all. Returns its code. */
+int connection_lose(struct nbd *nbd, int code, const char *message, struct error *err);
+
+/* Waits for a free one. Its handle is NULL where it was broken. */
+void connection_take(struct nbd *nbd, struct connection **ret_connection);
+void connection_give(struct nbd *nbd, struct connection *connection);
+
+/* Closing also makes sure that no late answer is written to a buffer that is not ours any more. */
+int connection_break(struct nbd *nbd, struct connection *connection, int code, const char *message,
+                     struct error *err);
+bool connection_is_broken(const struct connection *connection);
+
+/* Moves the connection on; fails when it is dead or has been silent for too long. */
+int connection_turn(struct nbd *nbd, struct connection *connection, struct error *err);
+
+/* Requests under way on one connection; reading_done() is the callback of each. */
+struct reading {
+    unsigned in_flight;
+    int failed; /* errno of a request */
+};
+
+int reading_done(void *user_data, int *error);
+
+/* ---- nbd_extents.c ------------------------------------------------------------------------ */
+
+/* As next_extent of struct image_backend. */
+int remote_next_extent(void *state, uint64_t offset, struct image_extent *ret_extent,
+                       struct error *err);
+
+#endif
