@@ -63,6 +63,46 @@ int similarity_compare(enum similarity_engine engine, const struct fingerprint_v
                        struct similarity_estimate *ret_each, struct similarity_estimate *ret_union,
                        struct error *err);
 
+/* ---- the sketch engine's figures from counts ---------------------------------- */
+
+/* For who finds B's digests in another way: sums over digests of A, or over their blocks. */
+struct similarity_sums {
+    double rest;                          /* what the sample stands for, itself included */
+    double seen, seen_squares;            /* of the sample; of digests all weights are 1 */
+    double seen_hits;                     /* of the sample: B has it */
+    double present, unknown;              /* of the frequent ones: B has it; nothing is known */
+    double asked, asked_squares, claimed; /* of the frequent ones: B's filter tells, says yes */
+};
+
+struct similarity_tally {
+    struct similarity_sums digests, blocks;
+    double sampled; /* digests of the sample */
+};
+
+/* Blocks of the i-th digest of A's sketch; 0 of a frequent one and of zero's: no sample. */
+static inline uint64_t similarity_sample_times(const struct fingerprint_view *a, size_t i)
+{
+    uint64_t times = fingerprint_place_multiplicity(fingerprint_place(a, i));
+
+    return times < FINGERPRINT_FREQUENT && digest_compare(&a->digests[i], &a->zero_digest) != 0
+               ? times
+               : 0;
+}
+
+/* What A alone tells, before any B was looked at: no hits, nothing of the frequent ones. */
+struct similarity_tally similarity_tally_of(const struct fingerprint_view *a);
+
+/*
+ * The estimate of a tally to which B's hits and what is known of A's frequent
+ * digests (zero's left out) were added. `zero`: B has zero blocks; `rate`: of
+ * wrong answers of the filter that was asked.
+ */
+struct similarity_estimate similarity_tally_estimate(const struct fingerprint_view *a,
+                                                     const struct similarity_tally *tally,
+                                                     bool zero, double rate);
+
+/* ---- shares and intervals ----------------------------------------------------- */
+
 /* Shares in percent over all blocks of A; 0 of an image without blocks. */
 double similarity_share_distinct(const struct similarity_figures *figures);
 double similarity_share_with_duplicates(const struct similarity_figures *figures);

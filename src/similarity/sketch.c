@@ -92,40 +92,33 @@ struct guess {
     double low, best, high;
 };
 
-/* Sums of one figure over one kind of digests; of digests all weights are 1. */
-struct sums {
-    double rest;                                            /* what the sample stands for */
-    double seen, seen_squares, seen_hits;                   /* of the sample */
-    double present, unknown, asked, asked_squares, claimed; /* of the frequent ones */
-};
-
-struct tally {
-    struct sums digests, blocks;
-    double sampled, hits; /* digests of the sample */
-};
-
-static void tally_sample(const struct fingerprint_view *a, const struct found *found,
-                         struct tally *tally)
+struct similarity_tally similarity_tally_of(const struct fingerprint_view *a)
 {
-    for (size_t i = 0; i < a->sketch_count; i++) {
-        double times = (double)fingerprint_place_multiplicity(fingerprint_place(a, i));
-        bool hit = bitmap_has(found->sample, i);
+    struct similarity_tally tally = {.digests.rest =
+                                         (double)a->totals.distinct - (a->totals.zero > 0),
+                                     .blocks.rest = (double)(a->totals.blocks - a->totals.zero)};
 
-        if (times >= FINGERPRINT_FREQUENT || digest_compare(&a->digests[i], &a->zero_digest) == 0)
-            continue;
-        tally->sampled++;
-        tally->hits += hit;
-        tally->blocks.seen += times;
-        tally->blocks.seen_squares += times * times;
-        tally->blocks.seen_hits += hit ? times : 0;
+    for (size_t i = 0; i < a->sketch_count; i++) {
+        double times = (double)similarity_sample_times(a, i);
+
+        tally.sampled += times > 0;
+        tally.blocks.seen += times;
+        tally.blocks.seen_squares += times * times;
     }
-    tally->digests.seen = tally->digests.seen_squares = tally->sampled;
-    tally->digests.seen_hits = tally->hits;
+    tally.digests.seen = tally.digests.seen_squares = tally.sampled;
+    for (size_t i = 0; i < a->frequent_count; i++) {
+        if (digest_compare(&a->frequent[i], &a->zero_digest) == 0)
+            continue;
+        tally.digests.rest--;
+        tally.blocks.rest -= (double)le64toh(a->frequent_multiplicity[i]);
+    }
+    tally.digests.rest = fmax(tally.digests.rest, tally.sampled);
+    tally.blocks.rest = fmax(tally.blocks.rest, tally.blocks.seen);
+    return tally;
 }
 
-static void add_frequent(struct sums *sums, enum known known, double weight)
+static void add_frequent(struct similarity_sums *sums, enum known known, double weight)
 {
-    sums->rest -= weight;
     if (known == PRESENT)
         sums->present += weight;
     else if (known == UNKNOWN)
@@ -137,22 +130,22 @@ static void add_frequent(struct sums *sums, enum known known, double weight)
     }
 }
 
-static struct tally tally_up(const struct fingerprint_view *a, const struct found *found)
+static void add_found(const struct fingerprint_view *a, const struct found *found,
+                      struct similarity_tally *tally)
 {
-    struct tally tally = {.digests.rest = (double)a->totals.distinct - (a->totals.zero > 0),
-                          .blocks.rest = (double)(a->totals.blocks - a->totals.zero)};
+    for (size_t i = 0; i < a->sketch_count; i++) {
+        double times = bitmap_has(found->sample, i) ? (double)similarity_sample_times(a, i) : 0;
 
-    tally_sample(a, found, &tally);
+        tally->digests.seen_hits += times > 0;
+        tally->blocks.seen_hits += times;
+    }
     for (size_t i = 0; i < a->frequent_count; i++) {
         if (digest_compare(&a->frequent[i], &a->zero_digest) == 0)
             continue;
-        add_frequent(&tally.digests, found->frequent[i], 1);
-        add_frequent(&tally.blocks, found->frequent[i],
+        add_frequent(&tally->digests, found->frequent[i], 1);
+        add_frequent(&tally->blocks, found->frequent[i],
                      (double)le64toh(a->frequent_multiplicity[i]));
     }
-    tally.digests.rest = fmax(tally.digests.rest, tally.sampled);
-    tally.blocks.rest = fmax(tally.blocks.rest, tally.blocks.seen);
-    return tally;
 }
 
 /*
@@ -160,7 +153,8 @@ static struct tally tally_up(const struct fingerprint_view *a, const struct foun
  * less than as many of one weight, and a few that hit never tell more than so
  * many hits.
  */
-static struct similarity_interval interval_of(const struct sums *sums, const struct tally *tally)
+static struct similarity_interval interval_of(const struct similarity_sums *sums,
+                                              const struct similarity_tally *tally)
 {
     double trials, share, hits;
 
@@ -169,14 +163,15 @@ static struct similarity_interval interval_of(const struct sums *sums, const str
     share = sums->seen_hits / sums->seen;
     trials = sums->seen * sums->seen / sums->seen_squares;
     if (share > 0 && share <= 0.5)
-        trials = fmin(trials, tally->hits / share);
+        trials = fmin(trials, tally->digests.seen_hits / share);
     else if (share > 0.5 && share < 1)
-        trials = fmin(trials, (tally->sampled - tally->hits) / (1 - share));
+        trials = fmin(trials, (tally->sampled - tally->digests.seen_hits) / (1 - share));
     hits = share * trials;
     return similarity_interval(hits, trials);
 }
 
-static struct guess guess_of(const struct sums *sums, const struct tally *tally, double rate)
+static struct guess guess_of(const struct similarity_sums *sums,
+                             const struct similarity_tally *tally, double rate)
 {
     struct similarity_interval interval = interval_of(sums, tally);
     double share = sums->seen > 0 ? sums->seen_hits / sums->seen : 0;
@@ -208,16 +203,16 @@ static struct similarity_figures figures_from(const struct fingerprint_view *a, 
     return figures;
 }
 
-static struct similarity_estimate estimate(const struct fingerprint_view *a,
-                                           const struct found *found)
+struct similarity_estimate similarity_tally_estimate(const struct fingerprint_view *a,
+                                                     const struct similarity_tally *tally,
+                                                     bool zero, double rate)
 {
-    struct tally tally = tally_up(a, found);
-    struct guess digests = guess_of(&tally.digests, &tally, 1 - found->right);
-    struct guess blocks = guess_of(&tally.blocks, &tally, 1 - found->right);
+    struct guess digests = guess_of(&tally->digests, tally, rate);
+    struct guess blocks = guess_of(&tally->blocks, tally, rate);
     struct similarity_estimate estimate = {
-        .best = figures_from(a, found->zero, digests.best, blocks.best),
-        .low = figures_from(a, found->zero, floor(digests.low + 1e-9), floor(blocks.low + 1e-9)),
-        .high = figures_from(a, found->zero, ceil(digests.high - 1e-9), ceil(blocks.high - 1e-9)),
+        .best = figures_from(a, zero, digests.best, blocks.best),
+        .low = figures_from(a, zero, floor(digests.low + 1e-9), floor(blocks.low + 1e-9)),
+        .high = figures_from(a, zero, ceil(digests.high - 1e-9), ceil(blocks.high - 1e-9)),
     };
     uint64_t most = estimate.low.bytes_to_send;
 
@@ -227,6 +222,16 @@ static struct similarity_estimate estimate(const struct fingerprint_view *a,
     return estimate;
 }
 
+static struct similarity_estimate estimate(const struct fingerprint_view *a,
+                                           const struct similarity_tally *of_a,
+                                           const struct found *found)
+{
+    struct similarity_tally tally = *of_a;
+
+    add_found(a, found, &tally);
+    return similarity_tally_estimate(a, &tally, found->zero, 1 - found->right);
+}
+
 int similarity_run_sketch(const struct fingerprint_view *a,
                           const struct fingerprint_view *const *others, size_t count,
                           struct similarity_estimate *ret_each,
@@ -234,20 +239,22 @@ int similarity_run_sketch(const struct fingerprint_view *a,
 {
     CLEANUP(found_release) struct found one = {0};
     CLEANUP(found_release) struct found all = {0};
+    struct similarity_tally tally;
     int rc = found_init(&one, a, err);
 
     if (rc == 0)
         rc = found_init(&all, a, err);
     if (rc < 0)
         return rc;
+    tally = similarity_tally_of(a);
     for (size_t i = 0; i < count; i++) {
         memset(one.sample, 0, bitmap_words(a->sketch_count) * sizeof(uint64_t));
         find(a, others[i], &one);
         if (ret_each != NULL)
-            ret_each[i] = estimate(a, &one);
+            ret_each[i] = estimate(a, &tally, &one);
         unite(a, &all, &one);
     }
     if (ret_union != NULL)
-        *ret_union = estimate(a, &all);
+        *ret_union = estimate(a, &tally, &all);
     return 0;
 }

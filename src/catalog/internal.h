@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of catalog/ share: names of fingerprints, identities, the directory. */
+#ifndef SETMOV_CATALOG_INTERNAL_H
+#define SETMOV_CATALOG_INTERNAL_H
+
+#include "setmov/catalog.h"
+
+/* ---- names (names.c; pure) ---------------------------------------------------- */
+
+#define CATALOG_HASH_BYTES 33 /* 32 hexadecimal digits and a NUL */
+#define CATALOG_NAME_BYTES 96
+
+/* What stands for an image's path in the names of its fingerprints. */
+void catalog_hash(const char *path, char ret_hash[CATALOG_HASH_BYTES]);
+
+/* "HASH.sha256-4096.fingerprint"; the kind is a whole one: not any, block size not 0. */
+void catalog_name_make(const char *hash, const struct catalog_kind *kind,
+                       char ret_name[CATALOG_NAME_BYTES]);
+
+/* False when it is no such name. */
+bool catalog_name_parse(const char *name, char ret_hash[CATALOG_HASH_BYTES],
+                        struct catalog_kind *ret_kind);
+
+/* Is this what an unfinished fingerprint is called (".NAME.XXXXXX.tmp")? */
+bool catalog_name_is_leftover(const char *name);
+
+/* Does a fingerprint of kind `have` (a whole one) answer a question for `want`? */
+bool catalog_kind_fits(const struct catalog_kind *want, const struct catalog_kind *have);
+struct catalog_kind catalog_kind_of_view(const struct fingerprint_view *view);
+struct catalog_kind catalog_kind_of_wish(const struct fingerprint_wish *wish);
+
+/* ---- identities (identity.c; pure) ---------------------------------------------- */
+
+/* Files changed later than so long before they were read are not trusted: clocks are coarse. */
+#define CATALOG_RACY_S 2
+
+/*
+ * Is a fingerprint of that identity true of an image whose files are `layers`
+ * now? False too where it cannot be known: block devices, provisional ones,
+ * files that were changed just before they were read.
+ */
+bool catalog_identity_holds(const struct fingerprint_identity *identity,
+                            const struct image_layer *layers, size_t count);
+
+/* Does `path` lie below `directory` (both resolved), or is it that? */
+bool catalog_lies_in(const char *path, const char *directory);
+
+/* ---- the directory (directory.c) -------------------------------------------------- */
+
+/* An index directory whose lock is held. */
+struct catalog_directory {
+    char *path;
+    int fd, lock; /* -1: none */
+    char **names; /* of the fingerprints that were there at first, ascending */
+    size_t count, capacity;
+};
+
+/* Makes, opens, locks, removes what is unfinished, lists. -EBUSY, -ECANCELED. */
+int catalog_directory_open(const char *path, const struct catalog_update_options *options,
+                           struct catalog_directory *ret_directory, struct error *err);
+void catalog_directory_release(struct catalog_directory *directory);
+
+/* The fingerprints whose names begin with that hash: [*ret_first, *ret_end) of `names`. */
+void catalog_directory_find(const struct catalog_directory *directory, const char *hash,
+                            size_t *ret_first, size_t *ret_end);
+int catalog_directory_remove(const struct catalog_directory *directory, const char *name,
+                             struct error *err);
+
+/* malloc'ed "DIRECTORY/name", or NULL. */
+char *catalog_path_join(const char *directory, const char *name);
+
+/* Names in a directory, ascending, but "." and "..". `fd` stays the caller's. 0 or negative errno. */
+int catalog_list(int fd, char ***ret_names, size_t *ret_count);
+void catalog_list_free(char **names, size_t count);
+
+/* ---- what vanished (gone.c) ---------------------------------------------------------- */
+
+/*
+ * Should the fingerprint of an image that is not among those that were found
+ * go? `in_scope`: its place was searched to its end.
+ */
+bool catalog_is_gone(const struct fingerprint_layer *top, bool in_scope);
+
+#endif
