@@ -78,5 +78,9 @@ int command_usage_error(const char *command, const char *format, ...) PRINTF_LIK
 /* argv[0] is the command's name. Each returns an exit status. */
 int command_stat(int argc, char **argv);
 int command_graph(int argc, char **argv);
+int command_fingerprint(int argc, char **argv);
+int command_compare(int argc, char **argv);
+int command_index(int argc, char **argv);
+int command_choose(int argc, char **argv);
 
 #endif

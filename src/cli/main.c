@@ -17,6 +17,10 @@ static int command_help(int argc, char **argv);
 static const struct command commands[] = {
     {"stat", "show what the host and its VMs use, live", command_stat},
     {"graph", "draw graphs of the host and its VMs from RRD files", command_graph},
+    {"fingerprint", "read a disk image, write the fingerprint of its blocks", command_fingerprint},
+    {"compare", "tell how much of a disk image is in others", command_compare},
+    {"index", "keep fingerprints of all disk images of a host", command_index},
+    {"choose", "rank hosts by what a move of a disk image would send", command_choose},
     {"help", "print this help, or that of a command", command_help},
 };
 
@@ -33,11 +37,12 @@ static int print_help(void)
     printf("Usage: setmov COMMAND [OPTION]...\n"
            "       setmov --help | --version\n"
            "\n"
-           "Metrics of a KVM host and of the virtual machines that run on it.\n"
+           "Metrics of a KVM host and of the virtual machines that run on it, and how much\n"
+           "of their disk images is where already.\n"
            "\n"
            "Commands:\n");
     for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
-        printf("  %-10s%s\n", commands[i].name, commands[i].summary);
+        printf("  %-13s%s\n", commands[i].name, commands[i].summary);
     printf("\n"
            "Options:\n"
            "  -h, --help     print this help and exit\n"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Options of a command from one table: parsing, --help, and clear errors. */
 #include "command.h"
+#include "utf8.h"
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -166,6 +167,7 @@ static void print_message(const char *command, const char *format, va_list argum
     if (vsnprintf(message, sizeof(message), format, arguments) < 0)
         message[0] = '\0';
     text_make_one_line(message);
+    utf8_make_fit(message);
     fprintf(stderr, "setmov%s%s: %s%s\n", command ? " " : "", command ? command : "", message,
             hint);
 }

@@ -91,3 +91,23 @@ size_t utf8_column(const char *from, unsigned columns, char *buffer, size_t size
     buffer[used] = '\0';
     return used;
 }
+
+void utf8_make_fit(char *string)
+{
+    const char *from = string;
+    char *to = string;
+
+    while (*from != '\0') {
+        uint32_t character = 0;
+        size_t length = utf8_decode(from, &character);
+
+        if (length == 0 || utf8_is_unfit(character)) {
+            *to++ = '?';
+        } else {
+            memmove(to, from, length);
+            to += length;
+        }
+        from += length > 0 ? length : 1;
+    }
+    *to = '\0';
+}

@@ -21,4 +21,11 @@ void utf8_valid(const char *from, char *buffer, size_t size);
  */
 size_t utf8_column(const char *from, unsigned columns, char *buffer, size_t size);
 
+/*
+ * Makes a line fit for a terminal in place, as long as it was or shorter: bytes
+ * that are not valid, control characters and those that turn the direction of
+ * writing or are not seen become '?'.
+ */
+void utf8_make_fit(char *string);
+
 #endif

@@ -21,7 +21,7 @@ def run(*arguments):
 
 def options_of_help(text):
     """{'--connect': ('-c', 'URI')}; each option begins a line."""
-    found = re.findall(r"^  (?:(-\w), |    )(--[\w-]+)(?: ([A-Z]\w*))?(?=  |\n)", text, re.MULTILINE)
+    found = re.findall(r"^  (?:(-\w), |    )(--[\w-]+)(?: ([A-Z][\w=]*))?(?=  |\n)", text, re.MULTILINE)
     return {name: (letter, argument) for letter, name, argument in found}
 
 
@@ -37,7 +37,7 @@ def rendered(page):
 
 def options_of_page(text):
     """The same of a manual page, where an option begins a line, too."""
-    found = re.findall(r"^ {2,8}(?:(-\w), )?(--[\w-]+)(?:[ =]([A-Z]\w*))?(?=  |\n)", text, re.MULTILINE)
+    found = re.findall(r"^ {2,8}(?:(-\w), )?(--[\w-]+)(?:[ =]([A-Z][\w=]*))?(?=  |\n)", text, re.MULTILINE)
     return {name: (letter, argument) for letter, name, argument in found}
 
 

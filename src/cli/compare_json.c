@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What `setmov compare` found, as JSON (see compare.h). */
+#include "blocks.h"
+#include "compare.h"
+
+static void add_u64(struct json_object *object, const char *key, uint64_t value)
+{
+    blocks_json_add(object, key, json_object_new_uint64(value));
+}
+
+/* `suffix` is "" or what stands behind each key. */
+static void add_figures(struct json_object *object, const char *suffix,
+                        const struct similarity_figures *figures)
+{
+    const struct {
+        const char *name;
+        struct json_object *value;
+    } fields[] = {
+        {"identical_distinct", json_object_new_uint64(figures->identical_distinct)},
+        {"identical_with_duplicates", json_object_new_uint64(figures->identical_with_duplicates)},
+        {"share_distinct", blocks_json_share(similarity_share_distinct(figures))},
+        {"share_with_duplicates", blocks_json_share(similarity_share_with_duplicates(figures))},
+        {"bytes_to_send", json_object_new_uint64(figures->bytes_to_send)},
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(fields); i++) {
+        char key[64];
+
+        string_format(key, sizeof(key), "%s%s", fields[i].name, suffix);
+        blocks_json_add(object, key, fields[i].value);
+    }
+}
+
+static void add_estimate(struct json_object *object, enum similarity_engine engine,
+                         const struct similarity_estimate *estimate)
+{
+    add_figures(object, "", &estimate->best);
+    if (engine == SIMILARITY_EXACT)
+        return;
+    add_figures(object, "_low", &estimate->low);
+    add_figures(object, "_high", &estimate->high);
+}
+
+static struct json_object *estimate_json(enum similarity_engine engine,
+                                         const struct similarity_estimate *estimate)
+{
+    struct json_object *object = json_object_new_object();
+
+    add_estimate(object, engine, estimate);
+    return object;
+}
+
+static struct json_object *image_json(const struct compare_result *result, size_t i)
+{
+    const struct fingerprint_view *view = &result->files[i]->view;
+    struct json_object *object = json_object_new_object();
+
+    blocks_json_add(object, "path", blocks_json_text(result->paths[i]));
+    add_u64(object, "total_blocks", view->totals.blocks);
+    add_u64(object, "zero_blocks", view->totals.zero);
+    add_u64(object, "distinct_blocks", view->totals.distinct);
+    blocks_json_add(object, "provisional", json_object_new_boolean(view->identity.provisional));
+    return object;
+}
+
+static struct json_object *begin(const struct compare_result *result)
+{
+    const struct fingerprint_view *view = &result->files[0]->view;
+    struct json_object *root = json_object_new_object();
+
+    add_u64(root, "block_size", view->block_size);
+    blocks_json_add(root, "digest", blocks_json_text(blocks_digest_name(view->kind)));
+    blocks_json_add(root, "engine", blocks_json_text(similarity_engine_name(result->engine)));
+    return root;
+}
+
+struct json_object *compare_json(const struct compare_result *result)
+{
+    const struct compare_row *row = &result->rows[0];
+    struct json_object *root = begin(result), *others = json_object_new_array();
+
+    for (size_t b = 1; b < result->count; b++) {
+        struct json_object *object = json_object_new_object();
+
+        blocks_json_add(object, "path", blocks_json_text(result->paths[b]));
+        add_estimate(object, result->engine, compare_estimate(row, b));
+        blocks_json_append(others, object);
+    }
+    blocks_json_add(root, "a", image_json(result, 0));
+    blocks_json_add(root, "b", others);
+    blocks_json_add(root, "union", estimate_json(result->engine, &row->all));
+    return root;
+}
+
+static struct json_object *matrix_row_json(const struct compare_result *result,
+                                           const struct compare_row *row)
+{
+    struct json_object *array = json_object_new_array();
+
+    for (size_t b = 0; b < result->count; b++)
+        blocks_json_append(
+            array, b == row->a ? NULL : estimate_json(result->engine, compare_estimate(row, b)));
+    return array;
+}
+
+struct json_object *compare_matrix_json(const struct compare_result *result)
+{
+    struct json_object *root = begin(result), *images = json_object_new_array(),
+                       *matrix = json_object_new_array(), *unions = json_object_new_array();
+
+    for (size_t i = 0; i < result->row_count; i++) {
+        blocks_json_append(images, image_json(result, i));
+        blocks_json_append(matrix, matrix_row_json(result, &result->rows[i]));
+        blocks_json_append(unions, estimate_json(result->engine, &result->rows[i].all));
+    }
+    blocks_json_add(root, "images", images);
+    blocks_json_add(root, "matrix", matrix);
+    blocks_json_add(root, "unions", unions);
+    return root;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A fingerprint's totals and layers, for people and as JSON (see fingerprint_report.h). */
+#include "fingerprint_report.h"
+#include "blocks.h"
+#include "human.h"
+
+#include <math.h>
+#include <time.h>
+
+#define LABEL_COLUMNS 22
+
+struct hex {
+    char text[2 * 32 + 1];
+};
+
+static struct hex hex_of(const uint8_t *bytes, size_t length)
+{
+    static const char digits[] = "0123456789abcdef";
+    struct hex hex = {""};
+
+    for (size_t i = 0; i < length && 2 * i + 1 < sizeof(hex.text) - 1; i++) {
+        hex.text[2 * i] = digits[bytes[i] >> 4];
+        hex.text[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    return hex;
+}
+
+static uint64_t allocated_bytes(const struct fingerprint_view *view)
+{
+    return view->totals.blocks * view->block_size;
+}
+
+static const struct fingerprint_layer *top_layer(const struct fingerprint_view *view)
+{
+    static const struct fingerprint_layer none = {.path = "", .format = ""};
+
+    return view->identity.layer_count > 0 ? &view->identity.layers[0] : &none;
+}
+
+/* ---- for people --------------------------------------------------------------- */
+
+static void print_label(const char *label)
+{
+    printf("%-*s", LABEL_COLUMNS, label);
+}
+
+static void print_text(const char *label, const char *text)
+{
+    print_label(label);
+    printf("%s\n", blocks_show(text).text);
+}
+
+static void print_bytes(const char *label, uint64_t bytes)
+{
+    print_label(label);
+    printf("%s (%s)\n", human_memory(bytes).text, blocks_count(bytes).text);
+}
+
+static void print_count(const char *label, uint64_t count, uint64_t of)
+{
+    print_label(label);
+    printf("%s", blocks_count(count).text);
+    if (of > 0)
+        printf(" (%.2f %%)", 100.0 * (double)count / (double)of);
+    putchar('\n');
+}
+
+static void print_time(const char *label, int64_t seconds)
+{
+    char text[64] = "?";
+    time_t time = (time_t)seconds;
+    struct tm parts;
+
+    if (gmtime_r(&time, &parts))
+        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &parts);
+    print_text(label, text);
+}
+
+static void print_identity(const struct fingerprint_report *report)
+{
+    const struct fingerprint_view *view = &report->file->view;
+    const struct fingerprint_identity *identity = &view->identity;
+
+    print_text("Image", top_layer(view)->path);
+    print_text("Format", top_layer(view)->format);
+    for (size_t i = 1; report->layers && i < identity->layer_count; i++) {
+        print_label(i == 1 ? "Layers below" : "");
+        printf("%s", blocks_show(identity->layers[i].path).text);
+        printf(" (%s)\n", blocks_show(identity->layers[i].format).text);
+    }
+    if (!report->layers && identity->layer_count > 1)
+        print_count("Layers below", identity->layer_count - 1, 0);
+    print_bytes("Virtual size", identity->virtual_size);
+    print_bytes("Allocated", allocated_bytes(view));
+    if (identity->has_content_sha256)
+        print_text("SHA-256 of content", hex_of(identity->content_sha256, 32).text);
+}
+
+static void print_totals(const struct fingerprint_view *view)
+{
+    const struct fingerprint_totals *totals = &view->totals;
+
+    print_label("Digest");
+    printf("%s", blocks_digest_name(view->kind));
+    if (view->kind == DIGEST_KEYED_SHA256)
+        printf(", key %s", hex_of(view->key_id, sizeof(view->key_id)).text);
+    printf(", blocks of %u bytes\n", view->block_size);
+    print_count("Total blocks", totals->blocks, 0);
+    print_count("Zero blocks", totals->zero, totals->blocks);
+    print_count("Distinct blocks", totals->distinct, totals->blocks);
+    print_count("Internal duplicates", totals->blocks - totals->distinct, totals->blocks);
+}
+
+void fingerprint_report_print(const struct fingerprint_report *report)
+{
+    const struct fingerprint_view *view = &report->file->view;
+
+    print_text("Fingerprint", report->path);
+    print_bytes("Size", report->file->file_length);
+    print_identity(report);
+    print_totals(view);
+    if (isnan(report->seconds)) {
+        print_time("Made", view->identity.made_s);
+    } else {
+        print_label("Time");
+        printf("%s, %s/s\n", human_latency(report->seconds).text,
+               human_memory((uint64_t)((double)allocated_bytes(view) / fmax(report->seconds, 1e-9)))
+                   .text);
+    }
+    if (view->identity.provisional)
+        print_text("Provisional", "yes: the image was written to while it was read");
+    if (report->verified)
+        print_text("Verified", "all checksums, totals and the order of digests");
+}
+
+/* ---- JSON ---------------------------------------------------------------------- */
+
+static struct json_object *layers_json(const struct fingerprint_identity *identity)
+{
+    struct json_object *array = json_object_new_array();
+
+    for (size_t i = 0; i < identity->layer_count; i++) {
+        const struct fingerprint_layer *layer = &identity->layers[i];
+        struct json_object *object = json_object_new_object();
+
+        blocks_json_add(object, "path", blocks_json_text(layer->path));
+        blocks_json_add(object, "format", blocks_json_text(layer->format));
+        blocks_json_add(object, "size", json_object_new_uint64(layer->size));
+        blocks_json_add(object, "device", json_object_new_uint64(layer->device));
+        blocks_json_add(object, "inode", json_object_new_uint64(layer->inode));
+        blocks_json_add(object, "modified", json_object_new_int64(layer->modified_s));
+        blocks_json_add(object, "changed", json_object_new_int64(layer->changed_s));
+        blocks_json_add(object, "block_device", json_object_new_boolean(layer->is_block_device));
+        blocks_json_append(array, object);
+    }
+    return array;
+}
+
+struct json_object *fingerprint_report_json(const struct fingerprint_report *report)
+{
+    const struct fingerprint_view *view = &report->file->view;
+    const struct fingerprint_identity *identity = &view->identity;
+    const struct fingerprint_totals *totals = &view->totals;
+    struct json_object *root = json_object_new_object();
+
+    blocks_json_add(root, "fingerprint", blocks_json_text(report->path));
+    blocks_json_add(root, "file_bytes", json_object_new_uint64(report->file->file_length));
+    blocks_json_add(root, "image", blocks_json_text(top_layer(view)->path));
+    blocks_json_add(root, "format", blocks_json_text(top_layer(view)->format));
+    blocks_json_add(root, "virtual_size", json_object_new_uint64(identity->virtual_size));
+    blocks_json_add(root, "allocated_bytes", json_object_new_uint64(allocated_bytes(view)));
+    blocks_json_add(root, "digest", blocks_json_text(blocks_digest_name(view->kind)));
+    if (view->kind == DIGEST_KEYED_SHA256)
+        blocks_json_add(root, "key_id",
+                        blocks_json_text(hex_of(view->key_id, sizeof(view->key_id)).text));
+    blocks_json_add(root, "block_size", json_object_new_uint64(view->block_size));
+    blocks_json_add(root, "total_blocks", json_object_new_uint64(totals->blocks));
+    blocks_json_add(root, "zero_blocks", json_object_new_uint64(totals->zero));
+    blocks_json_add(root, "distinct_blocks", json_object_new_uint64(totals->distinct));
+    blocks_json_add(root, "internal_duplicates",
+                    json_object_new_uint64(totals->blocks - totals->distinct));
+    blocks_json_add(root, "provisional", json_object_new_boolean(identity->provisional));
+    blocks_json_add(root, "content_sha256",
+                    identity->has_content_sha256
+                        ? blocks_json_text(hex_of(identity->content_sha256, 32).text)
+                        : NULL);
+    blocks_json_add(root, "made", json_object_new_int64(identity->made_s));
+    if (!isnan(report->seconds))
+        blocks_json_add(root, "seconds", blocks_json_share(report->seconds));
+    if (report->verified)
+        blocks_json_add(root, "verified", json_object_new_boolean(true));
+    blocks_json_add(root, "layers", layers_json(identity));
+    return root;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of `setmov index` share. */
+#ifndef SETMOV_CLI_INDEX_H
+#define SETMOV_CLI_INDEX_H
+
+#include "blocks.h"
+#include "setmov/catalog.h"
+
+#define INDEX_COMMAND "index"
+
+struct index_options {
+    struct blocks_settings blocks;
+    const char *directory; /* of the index */
+    bool connect;
+    const char *uri;       /* NULL: libvirt's default */
+    const char **excludes; /* patterns */
+    size_t exclude_count, exclude_capacity;
+    char **operands;
+    int operand_count;
+    bool json, list, reread, no_wait, verbose;
+};
+
+/* ---- what there is (index_find.c) --------------------------------------------------- */
+
+/*
+ * All images that the options name; those of libvirt that went behind its back
+ * too. What could not be looked at is among their problems. Backing files below
+ * libvirt's directory pools are allowed from here on. Prints its errors.
+ */
+int index_find(struct index_options *options, struct catalog_images *images);
+
+/* ---- what came of it (index_report.c) ------------------------------------------------- */
+
+struct index_report;
+
+struct index_report *index_report_new(const struct index_options *options); /* NULL: no memory */
+void index_report_free(struct index_report *report);
+
+/* For catalog_update(): shows progress, prints what failed as it comes. `context`: the report. */
+void index_report_event(void *context, const struct catalog_report *event);
+void index_report_progress(void *context, const struct fingerprint_progress *progress);
+
+/* Ends the progress bar of an image that was given up. */
+void index_report_pause(struct index_report *report);
+
+/* Prints the line at the end, or the JSON. The program's exit status. */
+int index_report_print(struct index_report *report, const struct catalog_images *images,
+                       const struct catalog_summary *summary);
+
+/* ---- what the index holds (index_list.c) ----------------------------------------------- */
+
+int index_list(const struct index_options *options);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What `setmov index` says while it works and in the end. */
+#include "human.h"
+#include "index.h"
+
+#include <unistd.h>
+
+struct index_report {
+    const struct index_options *options;
+    bool lines;                 /* one for each image */
+    struct blocks_bar *bar;     /* of the image that is being read, or NULL */
+    double begun_s;             /* when that reading began */
+    struct json_object *images; /* array, with --json */
+};
+
+struct index_report *index_report_new(const struct index_options *options)
+{
+    struct index_report *report = calloc(1, sizeof(*report));
+
+    if (!report)
+        return NULL;
+    report->options = options;
+    report->lines = !options->json && (options->verbose || isatty(STDOUT_FILENO));
+    report->images = options->json ? json_object_new_array() : NULL;
+    return report;
+}
+
+void index_report_free(struct index_report *report)
+{
+    if (!report)
+        return;
+    index_report_pause(report);
+    json_object_put(report->images);
+    free(report);
+}
+
+void index_report_pause(struct index_report *report)
+{
+    blocks_bar_free(report->bar);
+    report->bar = NULL;
+}
+
+void index_report_progress(void *context, const struct fingerprint_progress *progress)
+{
+    struct index_report *report = context;
+
+    if (report->bar)
+        blocks_bar_update(report->bar, progress);
+}
+
+/* ---- events ------------------------------------------------------------------------------ */
+
+static const char *result_of(enum catalog_event event)
+{
+    switch (event) {
+    case CATALOG_READ:
+        return "read";
+    case CATALOG_UNCHANGED:
+        return "unchanged";
+    case CATALOG_FAILED:
+        return "failed";
+    case CATALOG_DROPPED:
+        return "dropped";
+    case CATALOG_SAME:
+        return "same";
+    case CATALOG_BEGUN:
+    case CATALOG_WAITING:
+        break;
+    }
+    return NULL;
+}
+
+static void add_json(struct index_report *report, const struct catalog_report *event,
+                     double seconds)
+{
+    struct json_object *object = json_object_new_object();
+
+    blocks_json_add(object, "path", blocks_json_text(event->path));
+    blocks_json_add(object, "result", blocks_json_text(result_of(event->event)));
+    if (event->event == CATALOG_READ) {
+        blocks_json_add(object, "bytes", json_object_new_uint64(event->bytes));
+        blocks_json_add(object, "seconds", blocks_json_share(seconds));
+        blocks_json_add(object, "provisional", json_object_new_boolean(event->provisional));
+    }
+    if (event->event == CATALOG_FAILED)
+        blocks_json_add(object, "error", blocks_json_text(event->error->text));
+    if (event->event == CATALOG_SAME)
+        blocks_json_add(object, "same_as", blocks_json_text(event->same_as));
+    blocks_json_append(report->images, object);
+}
+
+static void print_line(const struct catalog_report *event, double seconds)
+{
+    struct blocks_shown path = blocks_show(event->path);
+
+    switch (event->event) {
+    case CATALOG_READ:
+        printf("read       %s  (%s in %s%s)\n", path.text, human_memory(event->bytes).text,
+               human_latency(seconds).text, event->provisional ? ", provisional" : "");
+        break;
+    case CATALOG_SAME:
+        printf("same       %s  (as %s)\n", path.text, blocks_show(event->same_as).text);
+        break;
+    case CATALOG_UNCHANGED:
+        printf("unchanged  %s\n", path.text);
+        break;
+    case CATALOG_DROPPED:
+        printf("dropped    %s\n", path.text);
+        break;
+    default:
+        return;
+    }
+    fflush(stdout);
+}
+
+static void begin(struct index_report *report, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    index_report_pause(report);
+    report->bar = blocks_bar_new(slash ? slash + 1 : path, report->options->blocks.quiet);
+    report->begun_s = clock_monotonic_s();
+}
+
+void index_report_event(void *context, const struct catalog_report *event)
+{
+    struct index_report *report = context;
+    double seconds = clock_monotonic_s() - report->begun_s;
+
+    if (event->event == CATALOG_BEGUN) {
+        begin(report, event->path);
+        return;
+    }
+    index_report_pause(report);
+    if (event->event == CATALOG_WAITING) {
+        command_error(INDEX_COMMAND, "note: waiting for whoever is changing index directory %s",
+                      event->path);
+        return;
+    }
+    if (event->event == CATALOG_FAILED)
+        command_error(INDEX_COMMAND, "%s", event->error->text);
+    if (report->options->json)
+        add_json(report, event, seconds);
+    else if (report->lines)
+        print_line(event, seconds);
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+static void print_summary(const struct catalog_summary *summary, size_t failed)
+{
+    printf("%zu images: %zu read (%s), %zu unchanged, %zu dropped, %zu failed\n", summary->images,
+           summary->read, human_memory(summary->bytes_read).text, summary->unchanged,
+           summary->dropped, failed);
+}
+
+static struct json_object *problems_json(const struct catalog_images *images)
+{
+    struct json_object *array = json_object_new_array();
+
+    for (size_t i = 0; i < images->problem_count; i++) {
+        const struct catalog_problem *problem = &images->problems[i];
+        struct json_object *object = json_object_new_object();
+
+        blocks_json_add(object, "path", *problem->path ? blocks_json_text(problem->path) : NULL);
+        blocks_json_add(object, "error", blocks_json_text(problem->error.text));
+        blocks_json_append(array, object);
+    }
+    return array;
+}
+
+static struct json_object *summary_json(const struct catalog_summary *summary)
+{
+    struct json_object *object = json_object_new_object();
+
+    blocks_json_add(object, "images", json_object_new_uint64(summary->images));
+    blocks_json_add(object, "read", json_object_new_uint64(summary->read));
+    blocks_json_add(object, "bytes_read", json_object_new_uint64(summary->bytes_read));
+    blocks_json_add(object, "unchanged", json_object_new_uint64(summary->unchanged));
+    blocks_json_add(object, "dropped", json_object_new_uint64(summary->dropped));
+    blocks_json_add(object, "failed", json_object_new_uint64(summary->failed));
+    blocks_json_add(object, "same", json_object_new_uint64(summary->same));
+    return object;
+}
+
+int index_report_print(struct index_report *report, const struct catalog_images *images,
+                       const struct catalog_summary *summary)
+{
+    size_t failed = summary->failed + images->problem_count;
+    int status = failed > 0 ? STATUS_FAILED : STATUS_OK;
+    struct json_object *root;
+
+    for (size_t i = 0; i < images->problem_count; i++)
+        command_error(INDEX_COMMAND, "%s", images->problems[i].error.text);
+    if (!report->options->json) {
+        print_summary(summary, failed);
+        return status;
+    }
+    root = json_object_new_object();
+    blocks_json_add(root, "index", blocks_json_text(report->options->directory));
+    blocks_json_add(root, "summary", summary_json(summary));
+    blocks_json_add(root, "images", report->images);
+    report->images = NULL;
+    blocks_json_add(root, "problems", problems_json(images));
+    if (blocks_json_print(INDEX_COMMAND, root) != STATUS_OK)
+        return STATUS_FAILED;
+    return status;
+}
