@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # `make demo`: the main job on this host, with a private collectd, below build/demo. For libvirt's
 # built-in test driver, and for qemu:///system where one answers: metrics into RRD files once a
-# second, `setmov stat` meanwhile, graphs of what was recorded, a summary. Stops what it started.
+# second, `setmov stat` meanwhile, graphs of what was recorded; then disk images (demo_blocks.sh); a
+# summary. Stops what it started.
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 DEMO=$SETMOV_BUILD/demo
@@ -155,6 +156,8 @@ for setup in "${setups[@]}"; do
         fail "setmov graph does not work on $DEMO/$setup/rrd"
     echo "wrote $(find "$DEMO/$setup/graphs" -type f | wc -l) files into $DEMO/$setup/graphs"
 done
+
+"$ROOT/tests/demo_blocks.sh"
 
 title "What was made"
 for setup in "${setups[@]}"; do
