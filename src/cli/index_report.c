@@ -149,9 +149,9 @@ void index_report_event(void *context, const struct catalog_report *event)
 
 static void print_summary(const struct catalog_summary *summary, size_t failed)
 {
-    printf("%zu images: %zu read (%s), %zu unchanged, %zu dropped, %zu failed\n", summary->images,
-           summary->read, human_memory(summary->bytes_read).text, summary->unchanged,
-           summary->dropped, failed);
+    printf("%zu image%s: %zu read (%s), %zu unchanged, %zu dropped, %zu failed\n", summary->images,
+           summary->images == 1 ? "" : "s", summary->read, human_memory(summary->bytes_read).text,
+           summary->unchanged, summary->dropped, failed);
 }
 
 static struct json_object *problems_json(const struct catalog_images *images)

@@ -266,7 +266,7 @@ def odd_names_and_files(bed):
 def text_output(bed):
     raw(bed.work / "a.raw")
     status, output, errors = bed.run("index", "--index", "index", "a.raw")
-    assert (status, errors) == (0, "") and output.startswith("1 images: 1 read (") and output.count("\n") == 1, output
+    assert (status, errors) == (0, "") and output.startswith("1 image: 1 read (") and output.count("\n") == 1, output
     output = bed.ok("index", "--index", "index", "-v", "--reread", "a.raw")
     assert output.splitlines()[0].startswith("read       a.raw  (") and output.count("\n") == 2, output
     output = bed.ok("index", "--index", "index", "--list")
