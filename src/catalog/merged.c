@@ -13,17 +13,17 @@ static int damaged(struct error *err, const char *what)
 static struct merged_layout layout_from(const uint8_t *file)
 {
     struct merged_layout layout = {
-        .kind = (enum digest_kind)merged_get_u32(file + MERGED_AT_DIGEST_KIND),
-        .block_size = merged_get_u32(file + MERGED_AT_BLOCK_SIZE),
-        .host_count = merged_get_u32(file + MERGED_AT_HOST_COUNT),
-        .set_count = merged_get_u32(file + MERGED_AT_SET_COUNT),
-        .code_bits = merged_get_u32(file + MERGED_AT_CODE_BITS),
-        .names_length = merged_get_u64(file + MERGED_AT_NAMES_LENGTH),
-        .set_units = merged_get_u64(file + MERGED_AT_SET_UNITS),
-        .keys[MERGED_SAMPLED] = merged_get_u64(file + MERGED_AT_SAMPLED_KEYS),
-        .keys[MERGED_FREQUENT] = merged_get_u64(file + MERGED_AT_FREQUENT_KEYS),
-        .bits[MERGED_SAMPLED] = merged_get_u32(file + MERGED_AT_SAMPLED_BITS),
-        .bits[MERGED_FREQUENT] = merged_get_u32(file + MERGED_AT_FREQUENT_BITS),
+        .kind = (enum digest_kind)get_u32(file + MERGED_AT_DIGEST_KIND),
+        .block_size = get_u32(file + MERGED_AT_BLOCK_SIZE),
+        .host_count = get_u32(file + MERGED_AT_HOST_COUNT),
+        .set_count = get_u32(file + MERGED_AT_SET_COUNT),
+        .code_bits = get_u32(file + MERGED_AT_CODE_BITS),
+        .names_length = get_u64(file + MERGED_AT_NAMES_LENGTH),
+        .set_units = get_u64(file + MERGED_AT_SET_UNITS),
+        .keys[MERGED_SAMPLED] = get_u64(file + MERGED_AT_SAMPLED_KEYS),
+        .keys[MERGED_FREQUENT] = get_u64(file + MERGED_AT_FREQUENT_KEYS),
+        .bits[MERGED_SAMPLED] = get_u32(file + MERGED_AT_SAMPLED_BITS),
+        .bits[MERGED_FREQUENT] = get_u32(file + MERGED_AT_FREQUENT_BITS),
     };
 
     memcpy(layout.key_id, file + MERGED_AT_KEY_ID, sizeof(layout.key_id));
@@ -64,9 +64,9 @@ static int check_hosts(const struct merged_layout *layout, const uint8_t *file, 
         file[layout->offsets[MERGED_NAMES] + layout->names_length - 1] != '\0')
         return damaged(err, "a host's name has no end");
     for (size_t i = 0; i < layout->host_count; i++, line += MERGED_HOST_BYTES) {
-        if (merged_get_u32(line + MERGED_HOST_NAME) >= layout->names_length)
+        if (get_u32(line + MERGED_HOST_NAME) >= layout->names_length)
             return damaged(err, "a host's name");
-        if ((merged_get_u32(line + MERGED_HOST_FLAGS) & ~(uint32_t)MERGED_FLAGS_KNOWN) != 0)
+        if ((get_u32(line + MERGED_HOST_FLAGS) & ~(uint32_t)MERGED_FLAGS_KNOWN) != 0)
             return damaged(err, "a host's flags");
     }
     return 0;
@@ -80,17 +80,17 @@ static int check(const uint8_t *file, size_t length, struct merged_layout *ret_l
     if (length < MERGED_HEADER_BYTES ||
         memcmp(file + MERGED_AT_MAGIC, MERGED_MAGIC, MERGED_MAGIC_BYTES) != 0)
         return error_set(err, -EINVAL, "this is no merged index");
-    if (merged_get_u32(file + MERGED_AT_VERSION) != MERGED_VERSION)
+    if (get_u32(file + MERGED_AT_VERSION) != MERGED_VERSION)
         return error_set(err, -ENOTSUP, "a merged index of version %u; this program knows %d",
-                         merged_get_u32(file + MERGED_AT_VERSION), MERGED_VERSION);
+                         get_u32(file + MERGED_AT_VERSION), MERGED_VERSION);
     *ret_layout = layout_from(file);
     rc = check_head(ret_layout, err);
     if (rc < 0)
         return rc;
     if (merged_layout_place(ret_layout) < 0 || ret_layout->file_length != length ||
-        merged_get_u64(file + MERGED_AT_FILE_LENGTH) != length)
+        get_u64(file + MERGED_AT_FILE_LENGTH) != length)
         return damaged(err, "its length is not what its head tells");
-    if (merged_get_u64(file + MERGED_AT_CHECKSUM) != merged_head_checksum(ret_layout, file))
+    if (get_u64(file + MERGED_AT_CHECKSUM) != merged_head_checksum(ret_layout, file))
         return damaged(err, "the checksum of its head");
     return check_hosts(ret_layout, file, err);
 }
@@ -117,7 +117,7 @@ int catalog_merged_decode(const void *bytes, size_t length, struct catalog_merge
 
 int catalog_merged_verify(const struct catalog_merged *merged, struct error *err)
 {
-    if (merged_get_u64(merged->file + MERGED_AT_BODY_CHECKSUM) !=
+    if (get_u64(merged->file + MERGED_AT_BODY_CHECKSUM) !=
         merged_body_checksum(&merged->layout, merged->file))
         return damaged(err, "the checksum of its body");
     return 0;
@@ -137,11 +137,10 @@ const char *catalog_merged_host_name(const struct catalog_merged *merged, size_t
 {
     const uint8_t *line = merged->sections[MERGED_HOSTS] + host * MERGED_HOST_BYTES;
 
-    return (const char *)merged->sections[MERGED_NAMES] + merged_get_u32(line + MERGED_HOST_NAME);
+    return (const char *)merged->sections[MERGED_NAMES] + get_u32(line + MERGED_HOST_NAME);
 }
 
 uint64_t catalog_merged_host_mark(const struct catalog_merged *merged, size_t host)
 {
-    return merged_get_u64(merged->sections[MERGED_HOSTS] + host * MERGED_HOST_BYTES +
-                          MERGED_HOST_MARK);
+    return get_u64(merged->sections[MERGED_HOSTS] + host * MERGED_HOST_BYTES + MERGED_HOST_MARK);
 }

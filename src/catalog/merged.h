@@ -6,6 +6,7 @@
 #ifndef CATALOG_MERGED_H
 #define CATALOG_MERGED_H
 
+#include "setmov/base_bytes.h"
 #include "setmov/catalog_merged.h"
 
 #define MERGED_MAGIC       "SETMOVMI"
@@ -116,42 +117,6 @@ static inline uint32_t merged_bits_for(uint64_t count)
     while (bits < 63 && UINT64_C(1) << bits < count)
         bits++;
     return bits;
-}
-
-static inline uint16_t merged_get_u16(const uint8_t *bytes)
-{
-    uint16_t value;
-
-    memcpy(&value, bytes, sizeof(value));
-    return le16toh(value);
-}
-
-static inline uint32_t merged_get_u32(const uint8_t *bytes)
-{
-    uint32_t value;
-
-    memcpy(&value, bytes, sizeof(value));
-    return le32toh(value);
-}
-
-static inline uint64_t merged_get_u64(const uint8_t *bytes)
-{
-    uint64_t value;
-
-    memcpy(&value, bytes, sizeof(value));
-    return le64toh(value);
-}
-
-static inline void merged_put_u32(uint8_t *bytes, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(bytes, &value, sizeof(value));
-}
-
-static inline void merged_put_u64(uint8_t *bytes, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(bytes, &value, sizeof(value));
 }
 
 /* ---- for queries -------------------------------------------------------------- */

@@ -71,7 +71,7 @@ static uint64_t word_of(const struct merged_count *count, const uint8_t *bitmap,
     uint64_t hosts = 0;
 
     if (left >= sizeof(hosts))
-        return merged_get_u64(bitmap + word * 8);
+        return get_u64(bitmap + word * 8);
     memcpy(&hosts, bitmap + word * 8, left);
     return le64toh(hosts);
 }
@@ -174,8 +174,8 @@ static int add_weight(struct merged_count *count, const struct merged_weight *we
     if (code - host_count >= merged->layout.set_count)
         return -EINVAL;
     offsets = merged->sections[MERGED_SET_OFFSETS] + (uint64_t)(code - host_count) * 4;
-    from = merged_get_u32(offsets);
-    to = merged_get_u32(offsets + 4);
+    from = get_u32(offsets);
+    to = get_u32(offsets + 4);
     if (from > to || to > merged->layout.set_units || to - from > merged_bitmap_units(host_count))
         return -EINVAL;
     if (to - from == merged_bitmap_units(host_count)) {
@@ -183,7 +183,7 @@ static int add_weight(struct merged_count *count, const struct merged_weight *we
         return 0;
     }
     for (uint64_t i = from; i < to; i++) {
-        size_t host = merged_get_u16(units + i * 2);
+        size_t host = get_u16(units + i * 2);
 
         if (host >= host_count)
             return -EINVAL;

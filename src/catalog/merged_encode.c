@@ -84,10 +84,10 @@ static void put_hosts(const struct merged_layout *layout, const struct catalog_m
             if (view->totals.zero > 0)
                 flags |= MERGED_HAS_ZERO;
         }
-        merged_put_u64(line + MERGED_HOST_MARK, hosts[host].mark);
-        merged_put_u64(line + MERGED_HOST_IMAGES, hosts[host].count);
-        merged_put_u32(line + MERGED_HOST_NAME, (uint32_t)name);
-        merged_put_u32(line + MERGED_HOST_FLAGS, flags);
+        put_u64(line + MERGED_HOST_MARK, hosts[host].mark);
+        put_u64(line + MERGED_HOST_IMAGES, hosts[host].count);
+        put_u32(line + MERGED_HOST_NAME, (uint32_t)name);
+        put_u32(line + MERGED_HOST_FLAGS, flags);
         memcpy(names + name, hosts[host].name, length);
         name += length;
     }
@@ -96,7 +96,7 @@ static void put_hosts(const struct merged_layout *layout, const struct catalog_m
 static void put_array(uint8_t *bytes, const uint32_t *values, size_t count)
 {
     for (size_t i = 0; values != NULL && i < count; i++)
-        merged_put_u32(bytes + i * sizeof(*values), values[i]);
+        put_u32(bytes + i * sizeof(*values), values[i]);
 }
 
 static void put_codes(uint8_t *bytes, const uint32_t *codes, size_t count, uint32_t bits)
@@ -105,7 +105,7 @@ static void put_codes(uint8_t *bytes, const uint32_t *codes, size_t count, uint3
         uint64_t at = (uint64_t)i * bits;
         uint8_t *word = bytes + at / 8;
 
-        merged_put_u64(word, merged_get_u64(word) | (uint64_t)codes[i] << at % 8);
+        put_u64(word, get_u64(word) | (uint64_t)codes[i] << at % 8);
     }
 }
 
@@ -127,7 +127,7 @@ static void put_body(const struct merged_layout *layout, struct parts *parts, ui
                   layout->code_bits);
         merged_table_release(table);
     }
-    merged_put_u32(offsets, 0);
+    put_u32(offsets, 0);
     put_array(offsets + sizeof(uint32_t), parts->sets.ends, parts->sets.count);
     if (parts->sets.unit_count > 0)
         memcpy(file + layout->offsets[MERGED_SET_HOSTS], parts->sets.units,
@@ -137,22 +137,22 @@ static void put_body(const struct merged_layout *layout, struct parts *parts, ui
 static void put_header(const struct merged_layout *layout, uint8_t *file)
 {
     memcpy(file + MERGED_AT_MAGIC, MERGED_MAGIC, MERGED_MAGIC_BYTES);
-    merged_put_u32(file + MERGED_AT_VERSION, MERGED_VERSION);
-    merged_put_u32(file + MERGED_AT_DIGEST_KIND, layout->kind);
-    merged_put_u32(file + MERGED_AT_BLOCK_SIZE, layout->block_size);
-    merged_put_u32(file + MERGED_AT_HOST_COUNT, layout->host_count);
-    merged_put_u64(file + MERGED_AT_FILE_LENGTH, layout->file_length);
+    put_u32(file + MERGED_AT_VERSION, MERGED_VERSION);
+    put_u32(file + MERGED_AT_DIGEST_KIND, layout->kind);
+    put_u32(file + MERGED_AT_BLOCK_SIZE, layout->block_size);
+    put_u32(file + MERGED_AT_HOST_COUNT, layout->host_count);
+    put_u64(file + MERGED_AT_FILE_LENGTH, layout->file_length);
     memcpy(file + MERGED_AT_KEY_ID, layout->key_id, sizeof(layout->key_id));
-    merged_put_u64(file + MERGED_AT_NAMES_LENGTH, layout->names_length);
-    merged_put_u64(file + MERGED_AT_SAMPLED_KEYS, layout->keys[MERGED_SAMPLED]);
-    merged_put_u64(file + MERGED_AT_FREQUENT_KEYS, layout->keys[MERGED_FREQUENT]);
-    merged_put_u32(file + MERGED_AT_SAMPLED_BITS, layout->bits[MERGED_SAMPLED]);
-    merged_put_u32(file + MERGED_AT_FREQUENT_BITS, layout->bits[MERGED_FREQUENT]);
-    merged_put_u32(file + MERGED_AT_SET_COUNT, layout->set_count);
-    merged_put_u32(file + MERGED_AT_CODE_BITS, layout->code_bits);
-    merged_put_u64(file + MERGED_AT_SET_UNITS, layout->set_units);
-    merged_put_u64(file + MERGED_AT_BODY_CHECKSUM, merged_body_checksum(layout, file));
-    merged_put_u64(file + MERGED_AT_CHECKSUM, merged_head_checksum(layout, file));
+    put_u64(file + MERGED_AT_NAMES_LENGTH, layout->names_length);
+    put_u64(file + MERGED_AT_SAMPLED_KEYS, layout->keys[MERGED_SAMPLED]);
+    put_u64(file + MERGED_AT_FREQUENT_KEYS, layout->keys[MERGED_FREQUENT]);
+    put_u32(file + MERGED_AT_SAMPLED_BITS, layout->bits[MERGED_SAMPLED]);
+    put_u32(file + MERGED_AT_FREQUENT_BITS, layout->bits[MERGED_FREQUENT]);
+    put_u32(file + MERGED_AT_SET_COUNT, layout->set_count);
+    put_u32(file + MERGED_AT_CODE_BITS, layout->code_bits);
+    put_u64(file + MERGED_AT_SET_UNITS, layout->set_units);
+    put_u64(file + MERGED_AT_BODY_CHECKSUM, merged_body_checksum(layout, file));
+    put_u64(file + MERGED_AT_CHECKSUM, merged_head_checksum(layout, file));
 }
 
 /* Without any image the index is of no kind: 0, which compares with everything. */

@@ -27,7 +27,7 @@ static const uint32_t no_code = UINT32_MAX;
 static uint32_t code_at(const struct catalog_merged *merged, enum merged_kind kind, uint64_t i)
 {
     uint64_t at = i * merged->layout.code_bits;
-    uint64_t word = merged_get_u64(merged->sections[MERGED_CODES + kind] + at / 8);
+    uint64_t word = get_u64(merged->sections[MERGED_CODES + kind] + at / 8);
 
     return (uint32_t)(word >> at % 8 & ((UINT64_C(1) << merged->layout.code_bits) - 1));
 }
@@ -41,7 +41,7 @@ static int find(const struct catalog_merged *merged, enum merged_kind kind,
     uint64_t key = merged_key(kind, digest);
     uint64_t bucket = bits > 0 ? key >> (64 - bits) : 0;
     const uint8_t *start = merged->sections[MERGED_STARTS + kind] + bucket * 4;
-    uint64_t low = merged_get_u32(start), high = merged_get_u32(start + 4), end = high;
+    uint64_t low = get_u32(start), high = get_u32(start + 4), end = high;
     uint32_t wanted = (uint32_t)(key >> (64 - bits - MERGED_REMAINDER_BITS));
 
     if (low > high || high > merged->layout.keys[kind])
@@ -49,14 +49,13 @@ static int find(const struct catalog_merged *merged, enum merged_kind kind,
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
 
-        if (merged_get_u32(remainders + middle * 4) < wanted)
+        if (get_u32(remainders + middle * 4) < wanted)
             low = middle + 1;
         else
             high = middle;
     }
-    *ret_code = low < end && merged_get_u32(remainders + low * 4) == wanted
-                    ? code_at(merged, kind, low)
-                    : no_code;
+    *ret_code =
+        low < end && get_u32(remainders + low * 4) == wanted ? code_at(merged, kind, low) : no_code;
     return 0;
 }
 
@@ -139,7 +138,7 @@ static void estimate_all(const struct query *query, struct similarity_estimate *
     const uint8_t *line = query->merged->sections[MERGED_HOSTS];
 
     for (size_t host = 0; host < query->merged->layout.host_count; host++) {
-        uint32_t flags = merged_get_u32(line + host * MERGED_HOST_BYTES + MERGED_HOST_FLAGS);
+        uint32_t flags = get_u32(line + host * MERGED_HOST_BYTES + MERGED_HOST_FLAGS);
         bool empty = (flags & MERGED_IS_EMPTY) != 0;
         struct similarity_tally tally = of_query;
 

@@ -6,6 +6,7 @@
 #ifndef FINGERPRINT_FORMAT_H
 #define FINGERPRINT_FORMAT_H
 
+#include "setmov/base_bytes.h"
 #include "setmov/fingerprint.h"
 
 #define FORMAT_MAGIC "SETMOVFP"
@@ -64,34 +65,6 @@ enum format_layer_flags { LAYER_BLOCK_DEVICE = 1 };
 #define LAYERS_HEADER_BYTES 8 /* the number of layers, and 4 bytes of 0 */
 #define LAYER_PATH_MAX      65535
 #define LAYER_FORMAT_MAX    255
-
-static inline uint32_t get_u32(const uint8_t *bytes)
-{
-    uint32_t value;
-
-    memcpy(&value, bytes, sizeof(value));
-    return le32toh(value);
-}
-
-static inline uint64_t get_u64(const uint8_t *bytes)
-{
-    uint64_t value;
-
-    memcpy(&value, bytes, sizeof(value));
-    return le64toh(value);
-}
-
-static inline void put_u32(uint8_t *bytes, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(bytes, &value, sizeof(value));
-}
-
-static inline void put_u64(uint8_t *bytes, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(bytes, &value, sizeof(value));
-}
 
 /* Do kind, sizes and totals of a view go together? For who writes and who reads. */
 int fingerprint_totals_check(const struct fingerprint_view *view, struct error *err);
