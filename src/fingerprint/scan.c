@@ -184,7 +184,9 @@ bool scan_take(struct scan *scan, struct scan_chunk *chunk, bool whole)
         if (rc < 0)
             fail_locked(scan, rc, &err);
         chunk->number = scan->chunks;
-        chunk->end = scan->position;
+        /* The next one's first read begins at the block that holds the position. */
+        chunk->end = scan->position < scan->size ? round_down(scan->position, scan->grain)
+                                                 : scan->position;
         taken = scan->failed == 0 && (whole || chunk->data_count > 0);
         scan->chunks += taken;
     }

@@ -194,6 +194,23 @@ def whole_content(work):
         assert maker.build([("md5", 4096)])[0].content_sha256 == bytes(32)
 
 
+def whole_content_between_pieces(work):
+    """A chunk may end in front of data that begins in the middle of a block; nothing is hashed twice."""
+    for seed in range(6):
+        image = work / f"dotted-{seed}.raw"
+        source = random.Random(seed)
+        with open(image, "wb") as file:
+            for page in range(400):
+                if source.random() < 0.5:
+                    file.seek(page * 4096)
+                    file.write(source.randbytes(4096))
+            file.truncate(400 * 4096)
+        content = hashlib.sha256(image.read_bytes()).digest()
+        for size in (512, 8192, 16384, 65536):
+            with Maker(image) as maker:
+                assert maker.build([("md5", size)], "-c")[0].content_sha256 == content, f"{image} {size}"
+
+
 def identity(work):
     """Every layer as it is on disk, and a time that is now."""
     write_pattern(work / "base.raw", [(0, MIB)], 2 * MIB)
@@ -252,4 +269,5 @@ if __name__ == "__main__":
     need("qemu-img", "qemu-nbd", "qemu-io")
     main([raw_sparse, raw_many_pieces, raw_odd_sizes, raw_empty, zeroes_are_counted_apart, all_kinds_and_sizes,
           keys_tell_themselves_apart, qcow2_chain, qcow2_small_clusters, single_and_together, threads_agree,
-          little_memory, whole_content, identity, files_are_handed_over, refusals, too_many_blocks])
+          little_memory, whole_content, whole_content_between_pieces, identity, files_are_handed_over, refusals,
+          too_many_blocks])
