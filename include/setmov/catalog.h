@@ -21,6 +21,8 @@
 #include "setmov/fingerprint_file.h"
 
 #define CATALOG_SUFFIX ".fingerprint"
+/* A merged index (catalog_merged.h) that is so named is not taken for an image. */
+#define CATALOG_MERGED_SUFFIX ".merged"
 
 /* ---- reading ---------------------------------------------------------------- */
 
@@ -57,6 +59,21 @@ int catalog_open(const char *directory, const struct catalog_kind *kind, unsigne
                  struct catalog **ret_catalog, struct error *err);
 void catalog_close(struct catalog *catalog); /* NULL is fine */
 
+/*
+ * Which kinds of fingerprints a directory holds, each once, going by their
+ * names where they have those that an index gives them. The caller frees.
+ */
+int catalog_kinds(const char *directory, struct catalog_kind **ret_kinds, size_t *ret_count,
+                  struct error *err);
+
+/*
+ * Is a fingerprint of that identity true of an image whose files are `layers`
+ * now? False too where it cannot be known: block devices, provisional ones,
+ * files that were changed just before they were read.
+ */
+bool catalog_identity_holds(const struct fingerprint_identity *identity,
+                            const struct image_layer *layers, size_t count);
+
 /* ---- finding images --------------------------------------------------------- */
 
 /* An image that should be in the index. */
@@ -83,8 +100,8 @@ void catalog_images_release(struct catalog_images *images);
 /*
  * Adds all images below a directory, or the one that `path` is: regular files
  * and block devices, by symbolic links or directly; not hidden names,
- * fingerprints, what is smaller than a sector, nor what the kernel makes up
- * (/proc, /sys). Symbolic links to directories are not followed below `path`.
+ * fingerprints, merged indexes, what is smaller than a sector, nor what the
+ * kernel makes up (/proc, /sys). Symbolic links to directories are not followed below `path`.
  * A directory that cannot be read, and a `path` that is no image, become
  * problems. Only -ENOMEM is an error.
  */
@@ -100,15 +117,16 @@ enum catalog_event {
     CATALOG_DROPPED,   /* it vanished */
     CATALOG_WAITING,   /* somebody else holds the lock; `path` is the directory */
     CATALOG_SAME,      /* another name of an image that is dealt with under its own */
+    CATALOG_PROBLEM,   /* an entry of the index that cannot be removed, with the error */
 };
 
 struct catalog_report {
     enum catalog_event event;
     const char *path;
     const char *same_as;       /* CATALOG_SAME: the image's own name */
-    const struct error *error; /* CATALOG_FAILED */
+    const struct error *error; /* CATALOG_FAILED, CATALOG_PROBLEM */
     uint64_t bytes;            /* CATALOG_READ: of data */
-    bool provisional;          /* CATALOG_READ: somebody wrote to it meanwhile */
+    bool provisional;          /* CATALOG_READ: somebody held it for writing */
 };
 
 struct catalog_update_options {
@@ -123,13 +141,14 @@ struct catalog_summary {
     size_t images; /* read + unchanged + failed */
     size_t read, unchanged, failed, dropped;
     size_t same;         /* further names of images */
-    uint64_t bytes_read; /* of data */
+    uint64_t bytes_read; /* of data, of those that were read */
+    size_t problems;     /* entries of the index that cannot be removed */
 };
 
 /*
  * Brings an index directory (made if it is missing, mode 0700) up to date with
  * `images`: those whose layers (path, format, device, inode, size, times) are
- * as their fingerprints say are not read; block devices, provisional ones and
+ * as their fingerprints say, and these whole, are not read; block devices, provisional ones and
  * files changed less than two seconds before they were read always are.
  * Fingerprints of images that vanished are dropped: those in a searched scope
  * that are not among `images`, and those whose file is gone, unless it looks as
@@ -138,7 +157,8 @@ struct catalog_summary {
  * image is read anew. An image that fails costs itself, and what fingerprints
  * it had unless they are still true. `wishes` have no paths. Returns 0 even if
  * images failed (see the summary); -ECANCELED when stopped; errors of the
- * directory itself.
+ * directory itself. Where nothing can be written there any more (-ENOSPC,
+ * -EDQUOT, -EROFS, -EIO) no further image is read; all the rest is done.
  */
 int catalog_update(const char *directory, const struct catalog_images *images,
                    const struct fingerprint_wish *wishes, size_t wish_count,

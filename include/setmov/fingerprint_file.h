@@ -88,7 +88,11 @@ struct fingerprint_progress {
         bytes_known; /* data to read as far as is known by now; grows while extents are found */
     uint64_t offset; /* up to here everything was looked at, of virtual_size */
     uint64_t virtual_size;
+    double finishing; /* 0 while there is something to read; then up to 1: sorted and written */
 };
+
+/* More threads than these are not made. */
+#define FINGERPRINT_MAX_THREADS 64
 
 struct fingerprint_build_options {
     unsigned threads; /* that read and digest; 0: one a processor this process may use, at most 8 */
@@ -105,8 +109,10 @@ struct fingerprint_build_options {
 };
 
 /*
- * Reads the image once and makes all fingerprints that are wished for. Either
- * all files are there in the end, or none is new. `options` may be NULL;
+ * Reads the image once and makes all fingerprints that are wished for. On
+ * failure none of the files is new, but for a rename that fails after others
+ * went well, which takes a fault of the filesystem; and the image is good for
+ * nothing but being closed. `options` may be NULL;
  * ret_files (may be NULL) gets one mapped file a wish, to be closed by the
  * caller. -ESTALE: the image changed while it was read and no VM holds it; one
  * that a VM writes becomes a provisional fingerprint instead. -ENOSPC and

@@ -4,8 +4,8 @@
  * and block devices are read directly, every other format through qemu-nbd
  * on a private UNIX socket and libnbd. Effects throughout.
  *
- * Thread safety: image_read and image_next_extent may be called from several
- * threads on one image; open and close from one, which lives on in between
+ * Thread safety: image_read, image_next_extent and image_interrupt may be called from
+ * several threads on one image; open and close from one, which lives on in between
  * (its qemu-nbd ends with it). Speed through qemu-nbd: it serves in one thread;
  * reads of 4 MiB or more from one or two threads give it enough to do.
  */
@@ -40,6 +40,12 @@ struct image_options {
     bool keep_cache;           /* do not drop from the page cache what was not there before */
     unsigned connections;      /* to qemu-nbd; 0: default */
     double patience_s;         /* how long it may be silent; 0: 60 s, and 30 s while it opens */
+    /*
+     * Asked about ten times a second while image_open() waits, by its thread; true
+     * ends it with -ECANCELED. May be NULL. Afterwards there is image_interrupt().
+     */
+    bool (*stopped)(void *context);
+    void *context;
 };
 
 struct image;
@@ -54,6 +60,12 @@ struct image;
  */
 int image_open(const char *path, const struct image_options *options, struct image **ret_image,
                struct error *err);
+/*
+ * For good, and from any thread: reads and questions for extents that are under
+ * way, or come later, soon end with -ECANCELED, whatever they wait for but the
+ * kernel (a disk that hangs).
+ */
+void image_interrupt(struct image *image);
 /* Ends qemu-nbd and removes the socket. NULL is fine. */
 void image_close(struct image *image);
 

@@ -26,7 +26,7 @@ struct placement_host {
 };
 
 struct placement_reason {
-    char text[160];
+    char *text; /* one line, of any length */
 };
 
 struct placement_rank {
@@ -39,10 +39,13 @@ struct placement_rank {
 /*
  * Ranks `count` hosts, best first, into ret_ranks (room for `count`); returns
  * how many of them, from the first on, are eligible. `image_bytes`: what would
- * be sent to a host that holds nothing. -ENOMEM.
+ * be sent to a host that holds nothing. Figures are those that are likely. The
+ * caller releases the ranks. -ENOMEM.
  */
 int placement_rank(const struct placement_host *hosts, size_t count, uint64_t image_bytes,
                    struct placement_rank *ret_ranks, size_t *ret_eligible);
+/* What the ranks refer to, not the array; zeroed ones are fine. */
+void placement_ranks_release(struct placement_rank *ranks, size_t count);
 
 /*
  * The host's image that shares most distinct blocks with the moving one (the

@@ -9,7 +9,7 @@
  * Three engines:
  *  - exact: joins the sorted digests;
  *  - bloom: probes B's filters with A's digests; reads a twentieth of B, never
- *    counts too little;
+ *    counts too little, and sees how often the filters are wrong;
  *  - sketch: joins one of 256 digests and all that occur often; reads the
  *    sketches, the frequent digests and, where it has one, B's filter, of both
  *    sides, and gives intervals of 95 % confidence.
@@ -33,11 +33,14 @@ struct similarity_figures {
 };
 
 /*
- * Field by field low <= best <= high: what is 95 % sure. The same thrice where
- * exact; of a Bloom filter best and high are what it counted.
+ * Field by field low <= best <= high: what is 95 % sure. The same where exact;
+ * of a Bloom filter best and high are what it counted, which is never too
+ * little. `likely` is what hosts are ranked by, best where nothing is more so:
+ * of filters, what is left without their wrong answers, which add up over the
+ * images of a union.
  */
 struct similarity_estimate {
-    struct similarity_figures best, low, high;
+    struct similarity_figures best, low, high, likely;
 };
 
 /* "exact", "bloom", "sketch"; -EINVAL: none of them. NULL: no such engine. */

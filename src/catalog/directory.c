@@ -149,6 +149,11 @@ static int open_directory(const char *path, struct catalog_directory *directory,
 
     if (rc < 0)
         return rc;
+    directory->path = strdup(path);
+    if (directory->path == NULL) {
+        error_set(err, -ENOMEM, "out of memory");
+        return -ENOMEM;
+    }
     directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory->fd < 0)
         return error_set(err, -errno, "index directory %s cannot be opened: %s", path,
@@ -158,8 +163,7 @@ static int open_directory(const char *path, struct catalog_directory *directory,
     if (directory->lock < 0)
         return error_set(err, -errno, "index directory %s: its lock cannot be opened: %s", path,
                          strerror(errno));
-    directory->path = strdup(path);
-    return directory->path != NULL ? 0 : error_set(err, -ENOMEM, "out of memory");
+    return 0;
 }
 
 /* Removes what is unfinished, keeps the names of fingerprints. */
@@ -175,7 +179,7 @@ static int take_names(struct catalog_directory *directory, struct error *err)
                          strerror(-rc));
     for (size_t i = 0; i < count && rc == 0; i++) {
         if (catalog_name_is_leftover(names[i]))
-            rc = catalog_directory_remove(directory, names[i], err);
+            catalog_directory_remove(directory, names[i]);
         else if (catalog_name_parse(names[i], hash, &kind))
             rc = append_name(&directory->names, &directory->capacity, &directory->count, names[i]);
     }
@@ -186,7 +190,7 @@ static int take_names(struct catalog_directory *directory, struct error *err)
 int catalog_directory_open(const char *path, const struct catalog_update_options *options,
                            struct catalog_directory *ret_directory, struct error *err)
 {
-    struct catalog_directory directory = {.fd = -1, .lock = -1};
+    struct catalog_directory directory = {.options = options, .fd = -1, .lock = -1};
     int rc = open_directory(path, &directory, err);
 
     if (rc == 0)
@@ -231,11 +235,22 @@ void catalog_directory_find(const struct catalog_directory *directory, const cha
     *ret_end = high;
 }
 
-int catalog_directory_remove(const struct catalog_directory *directory, const char *name,
-                             struct error *err)
+bool catalog_directory_remove(struct catalog_directory *directory, const char *name)
 {
-    if (unlinkat(directory->fd, name, 0) < 0 && errno != ENOENT)
-        return error_set(err, -errno, "%s/%s cannot be removed: %s", directory->path, name,
-                         strerror(errno));
-    return 0;
+    const struct catalog_update_options *options = directory->options;
+    CLEANUP(cleanup_free) char *path = NULL;
+    struct error error;
+
+    if (unlinkat(directory->fd, name, 0) == 0 || errno == ENOENT)
+        return true;
+    error_set(&error, -errno, "%s/%s cannot be removed: %s", directory->path, name,
+              strerror(errno));
+    directory->problems++;
+    path = catalog_path_join(directory->path, name);
+    if (options->event != NULL)
+        options->event(options->build.context,
+                       &(struct catalog_report){.event = CATALOG_PROBLEM,
+                                                .path = path != NULL ? path : name,
+                                                .error = &error});
+    return false;
 }

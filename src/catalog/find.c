@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Finds images below directories. */
 #include "catalog/internal.h"
+#include "catalog/merged.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,23 @@ struct search {
 
 /* ---- single files ------------------------------------------------------------------ */
 
-enum verdict { IS_IMAGE, IS_DIRECTORY, IS_SMALL, IS_FINGERPRINT, IS_OTHER };
+enum verdict { IS_IMAGE, IS_DIRECTORY, IS_SMALL, IS_FINGERPRINT, IS_MERGED, IS_OTHER };
+
+static bool is_merged_index(const char *path)
+{
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    char magic[MERGED_MAGIC_BYTES];
+
+    return fd >= 0 && pread(fd, magic, sizeof(magic), MERGED_AT_MAGIC) == (ssize_t)sizeof(magic) &&
+           memcmp(magic, MERGED_MAGIC, sizeof(magic)) == 0;
+}
+
+static bool has_suffix(const char *path, const char *suffix)
+{
+    size_t length = strlen(path), suffix_length = strlen(suffix);
+
+    return length >= suffix_length && strcmp(path + length - suffix_length, suffix) == 0;
+}
 
 static enum verdict judge(const char *path, const struct stat *status)
 {
@@ -33,7 +50,10 @@ static enum verdict judge(const char *path, const struct stat *status)
         return IS_OTHER;
     if (status->st_size < SECTOR_BYTES)
         return IS_SMALL;
-    return fingerprint_file_is(path) ? IS_FINGERPRINT : IS_IMAGE;
+    /* By the name too: a guest may write to its disk what it wants. */
+    if (has_suffix(path, CATALOG_SUFFIX) && fingerprint_file_is(path))
+        return IS_FINGERPRINT;
+    return has_suffix(path, CATALOG_MERGED_SUFFIX) && is_merged_index(path) ? IS_MERGED : IS_IMAGE;
 }
 
 /* A damaged fingerprint is still none of the images. */
@@ -58,6 +78,9 @@ static int take_named(struct catalog_images *images, const char *path, const str
         break;
     case IS_FINGERPRINT:
         error_set(&error, -EINVAL, "%s is a fingerprint, not an image", path);
+        break;
+    case IS_MERGED:
+        error_set(&error, -EINVAL, "%s is a merged index, not an image", path);
         break;
     default:
         error_set(&error, -EINVAL, "%s is neither a file nor a block device nor a directory", path);

@@ -34,14 +34,6 @@ struct catalog_kind catalog_kind_of_wish(const struct fingerprint_wish *wish);
 /* Files changed later than so long before they were read are not trusted: clocks are coarse. */
 #define CATALOG_RACY_S 2
 
-/*
- * Is a fingerprint of that identity true of an image whose files are `layers`
- * now? False too where it cannot be known: block devices, provisional ones,
- * files that were changed just before they were read.
- */
-bool catalog_identity_holds(const struct fingerprint_identity *identity,
-                            const struct image_layer *layers, size_t count);
-
 /* Does `path` lie below `directory` (both resolved), or is it that? */
 bool catalog_lies_in(const char *path, const char *directory);
 
@@ -50,9 +42,11 @@ bool catalog_lies_in(const char *path, const char *directory);
 /* An index directory whose lock is held. */
 struct catalog_directory {
     char *path;
+    const struct catalog_update_options *options;
     int fd, lock; /* -1: none */
     char **names; /* of the fingerprints that were there at first, ascending */
     size_t count, capacity;
+    size_t problems; /* entries that could not be removed */
 };
 
 /* Makes, opens, locks, removes what is unfinished, lists. -EBUSY, -ECANCELED. */
@@ -63,8 +57,8 @@ void catalog_directory_release(struct catalog_directory *directory);
 /* The fingerprints whose names begin with that hash: [*ret_first, *ret_end) of `names`. */
 void catalog_directory_find(const struct catalog_directory *directory, const char *hash,
                             size_t *ret_first, size_t *ret_end);
-int catalog_directory_remove(const struct catalog_directory *directory, const char *name,
-                             struct error *err);
+/* False where that cannot be: it is reported, and costs nothing else. */
+bool catalog_directory_remove(struct catalog_directory *directory, const char *name);
 
 /* malloc'ed "DIRECTORY/name", or NULL. */
 char *catalog_path_join(const char *directory, const char *name);

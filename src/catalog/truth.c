@@ -4,15 +4,14 @@
 
 #include <errno.h>
 
-/* The head of a fingerprint of the directory. */
-static int open_head(const struct update *update, const char *name,
-                     struct fingerprint_file **ret_file)
+static int open_parts(const struct update *update, const char *name, unsigned parts,
+                      struct fingerprint_file **ret_file)
 {
     CLEANUP(cleanup_free) char *path = catalog_path_join(update->directory.path, name);
 
     if (path == NULL)
         return -ENOMEM;
-    return fingerprint_file_open(path, FINGERPRINT_PART_HEAD, false, ret_file, NULL);
+    return fingerprint_file_open(path, parts, false, ret_file, NULL);
 }
 
 /* Does what is written in the fingerprint lead to its name? */
@@ -28,13 +27,14 @@ static bool is_called_rightly(const struct fingerprint_file *file, const char *n
     return strcmp(name, right) == 0;
 }
 
+/* One that is damaged anywhere does not: nobody else would mend it. */
 static bool holds(const struct update *update, const char *name, const struct image_layer *layers,
                   size_t count)
 {
     struct fingerprint_file *file = NULL;
     bool result;
 
-    if (open_head(update, name, &file) < 0)
+    if (open_parts(update, name, FINGERPRINT_PART_ALL, &file) < 0)
         return false;
     result = is_called_rightly(file, name) &&
              catalog_identity_holds(&file->view.identity, layers, count);
@@ -69,33 +69,29 @@ static bool is_wished(const struct update *update, const char *name)
     return false;
 }
 
-int update_drop_other_kinds(const struct update *update, const char *hash, struct error *err)
+void update_drop_other_kinds(struct update *update, const char *hash)
 {
     size_t first, end;
-    int rc = 0;
 
     catalog_directory_find(&update->directory, hash, &first, &end);
-    for (size_t i = first; i < end && rc == 0; i++) {
+    for (size_t i = first; i < end; i++) {
         if (!is_wished(update, update->directory.names[i]))
-            rc = catalog_directory_remove(&update->directory, update->directory.names[i], err);
+            catalog_directory_remove(&update->directory, update->directory.names[i]);
     }
-    return rc;
 }
 
-int update_drop_untrue(const struct update *update, const char *hash,
-                       const struct image_layer *layers, size_t count, struct error *err)
+void update_drop_untrue(struct update *update, const char *hash, const struct image_layer *layers,
+                        size_t count)
 {
     size_t first, end;
-    int rc = 0;
 
     if (hash[0] == '\0')
-        return 0;
+        return;
     catalog_directory_find(&update->directory, hash, &first, &end);
-    for (size_t i = first; i < end && rc == 0; i++) {
+    for (size_t i = first; i < end; i++) {
         if (!holds(update, update->directory.names[i], layers, count))
-            rc = catalog_directory_remove(&update->directory, update->directory.names[i], err);
+            catalog_directory_remove(&update->directory, update->directory.names[i]);
     }
-    return rc;
 }
 
 /* ---- what vanished --------------------------------------------------------------------- */
@@ -146,7 +142,7 @@ static int judge(const struct update *update, const struct catalog_images *image
 {
     struct fingerprint_file *file = NULL;
     const struct fingerprint_layer *top;
-    int rc = open_head(update, name, &file);
+    int rc = open_parts(update, name, FINGERPRINT_PART_HEAD, &file);
 
     *ret_drop = rc == -EINVAL; /* damaged: of no use to anybody, and nobody would mend it */
     if (rc < 0)
@@ -189,8 +185,8 @@ int update_drop_vanished(struct update *update, const struct catalog_images *ima
             return error_set(err, rc, "out of memory");
         if (!drop)
             continue;
-        rc = catalog_directory_remove(&update->directory, name, err);
-        if (rc == 0 && path != NULL && strcmp(hash, last) != 0) {
+        if (catalog_directory_remove(&update->directory, name) && path != NULL &&
+            strcmp(hash, last) != 0) {
             memcpy(last, hash, sizeof(last));
             update->summary.dropped++;
             update_report(update, &(struct catalog_report){.event = CATALOG_DROPPED, .path = path});

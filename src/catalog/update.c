@@ -93,11 +93,28 @@ static int order_init(struct order *order, const struct update *update, const ch
     return 0;
 }
 
+/*
+ * Is it the index directory that cannot be written to, so that others need not
+ * be tried? A temporary directory that is too small is so for large images.
+ */
+static bool is_of_directory(const struct order *order, int code, const struct error *error)
+{
+    if (code != -ENOSPC && code != -EDQUOT && code != -EROFS && code != -EIO)
+        return false;
+    /* Errors of writing name the path first. */
+    for (size_t i = 0; i < order->count; i++) {
+        if (strncmp(error->text, order->paths[i], strlen(order->paths[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The image's fingerprints under their names, or none of them. */
 static int build(struct update *update, const char *hash, struct image *image,
                  bool *ret_provisional, struct error *err)
 {
     struct fingerprint_build_options options = update->options->build;
+    struct error why = {""};
     struct order order;
     int rc = order_init(&order, update, hash);
 
@@ -105,11 +122,17 @@ static int build(struct update *update, const char *hash, struct image *image,
     options.stopped = on_stopped;
     options.context = update;
     if (rc < 0)
-        error_set(err, rc, "out of memory");
+        error_set(&why, rc, "out of memory");
     else
-        rc = fingerprint_build(image, order.wishes, order.count, &options, order.files, err);
-    if (rc == 0)
+        rc = fingerprint_build(image, order.wishes, order.count, &options, order.files, &why);
+    if (rc == 0) {
         *ret_provisional = order.files[0]->view.identity.provisional;
+    } else if (is_of_directory(&order, rc, &why)) {
+        update->broken = rc;
+        update->broken_why = why;
+    } else {
+        *err = why;
+    }
     order_release(&order);
     return rc;
 }
@@ -125,18 +148,18 @@ static int read_image(struct update *update, struct work *work, struct error *er
     update->bytes = 0;
     update_report(update,
                   &(struct catalog_report){.event = CATALOG_BEGUN, .path = work->image->path});
+    options.stopped = on_stopped;
+    options.context = update;
     rc = image_open(work->image->path, &options, &image, err);
     if (rc < 0)
         return rc;
     catalog_hash(image_layers(image, &count)[0].path, work->hash);
     rc = build(update, work->hash, image, &provisional, err);
     image_close(image);
+    if (rc < 0)
+        return rc;
+    update_drop_other_kinds(update, work->hash);
     update->summary.bytes_read += update->bytes;
-    if (rc < 0)
-        return rc;
-    rc = update_drop_other_kinds(update, work->hash, err);
-    if (rc < 0)
-        return rc;
     update->summary.read++;
     update_report(update, &(struct catalog_report){.event = CATALOG_READ,
                                                    .path = work->image->path,
@@ -145,13 +168,12 @@ static int read_image(struct update *update, struct work *work, struct error *er
     return 0;
 }
 
-static int note_failure(struct update *update, struct work *work, const struct error *why,
-                        struct error *err)
+/* `why` has no text where it is the directory's failure: that is said once, in the end. */
+static void note_failure(struct update *update, struct work *work, const struct error *why)
 {
     struct image_options options = options_of(update, work);
     struct image_layer *layers = NULL;
     size_t count = 0;
-    int rc;
 
     if (work->hash[0] == '\0') {
         CLEANUP(cleanup_free) char *resolved = realpath(work->image->path, NULL);
@@ -162,15 +184,16 @@ static int note_failure(struct update *update, struct work *work, const struct e
     /* It may have changed since it was looked at. */
     if (image_look(work->image->path, &options, &layers, &count, NULL) < 0)
         count = 0;
-    rc = update_drop_untrue(update, work->hash, layers, count, err);
+    update_drop_untrue(update, work->hash, layers, count);
     image_layers_free(layers, count);
     update->summary.failed++;
-    update_report(update, &(struct catalog_report){
-                              .event = CATALOG_FAILED, .path = work->image->path, .error = why});
-    return rc;
+    if (why->text[0] != '\0')
+        update_report(update, &(struct catalog_report){.event = CATALOG_FAILED,
+                                                       .path = work->image->path,
+                                                       .error = why});
 }
 
-/* Reads the image unless its fingerprints are true. */
+/* Reads the image unless its fingerprints are true, or there is no place for new ones. */
 static int bring_up_to_date(struct update *update, struct work *work, struct error *err)
 {
     struct image_options options = options_of(update, work);
@@ -185,7 +208,7 @@ static int bring_up_to_date(struct update *update, struct work *work, struct err
     unchanged = !update->options->reread && update_all_hold(update, work->hash, layers, count);
     image_layers_free(layers, count);
     if (!unchanged)
-        return read_image(update, work, err);
+        return update->broken < 0 ? update->broken : read_image(update, work, err);
     update->summary.unchanged++;
     update_report(update,
                   &(struct catalog_report){.event = CATALOG_UNCHANGED, .path = work->image->path});
@@ -212,7 +235,8 @@ static int do_work(struct update *update, struct work *work, struct error *err)
         return 0;
     }
     update->summary.images++;
-    return note_failure(update, work, &why, err);
+    note_failure(update, work, &why);
+    return 0;
 }
 
 /* ---- the whole ---------------------------------------------------------------------------- */
@@ -242,7 +266,13 @@ static int run(struct update *update, const char *directory, const struct catalo
         if (update->works[i].outcome != ANOTHER_NAME)
             rc = do_work(update, &update->works[i], err);
     }
-    return rc == 0 ? update_drop_vanished(update, images, err) : rc;
+    if (rc == 0)
+        rc = update_drop_vanished(update, images, err);
+    if (rc == 0 && update->broken < 0)
+        rc = error_set(err, update->broken,
+                       "index directory %s: %zu of %zu images were not read: %s", directory,
+                       update->summary.failed, update->summary.images, update->broken_why.text);
+    return rc;
 }
 
 int catalog_update(const char *directory, const struct catalog_images *images,
@@ -258,6 +288,7 @@ int catalog_update(const char *directory, const struct catalog_images *images,
     };
     int rc = run(&update, directory, images, err);
 
+    update.summary.problems = update.directory.problems;
     catalog_directory_release(&update.directory);
     free(update.works);
     free(update.kinds);

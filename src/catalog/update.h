@@ -27,6 +27,8 @@ struct update {
     size_t count;
     struct catalog_summary summary;
     uint64_t bytes; /* of the image that is being read */
+    int broken;     /* why nothing can be written to the directory any more; 0: it can */
+    struct error broken_why;
 };
 
 void update_report(const struct update *update, const struct catalog_report *report);
@@ -44,11 +46,11 @@ bool update_all_hold(const struct update *update, const char *hash,
                      const struct image_layer *layers, size_t count);
 
 /* Behind an image that was read anew: what else there was of it is of its former content. */
-int update_drop_other_kinds(const struct update *update, const char *hash, struct error *err);
+void update_drop_other_kinds(struct update *update, const char *hash);
 
 /* Behind one that failed: what is not known to be true of these files any more. */
-int update_drop_untrue(const struct update *update, const char *hash,
-                       const struct image_layer *layers, size_t count, struct error *err);
+void update_drop_untrue(struct update *update, const char *hash, const struct image_layer *layers,
+                        size_t count);
 
 /* In the end: fingerprints of images that are no more. Sorts `works` anew. */
 int update_drop_vanished(struct update *update, const struct catalog_images *images,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Options of the commands that read images, and what a path stands for (see blocks.h). */
 #include "blocks.h"
+#include "setmov/catalog.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +11,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MOST_THREADS 256
 #define LEAST_MEMORY (UINT64_C(16) << 20)
 #define KEY_DIGITS   ((size_t)2 * DIGEST_KEY_BYTES)
 
@@ -195,9 +195,9 @@ static int take_threads(const char *command, const char *argument, struct blocks
 {
     uint64_t count = 0;
 
-    if (parse_u64(argument, &count) < 0 || count < 1 || count > MOST_THREADS)
+    if (parse_u64(argument, &count) < 0 || count < 1 || count > FINGERPRINT_MAX_THREADS)
         return command_usage_error(command, "--threads: '%s' is not a whole number from 1 to %d",
-                                   argument, MOST_THREADS);
+                                   argument, FINGERPRINT_MAX_THREADS);
     settings->build.threads = (unsigned)count;
     return STATUS_OK;
 }
@@ -289,6 +289,23 @@ int blocks_check_single(const char *command, const struct blocks_settings *setti
     return STATUS_OK;
 }
 
+int blocks_parse_options(const struct command_syntax *syntax, int argc, char **argv,
+                         int (*take)(void *options, int key, const char *argument), void *options)
+{
+    const char *argument = NULL;
+    int key = 0;
+
+    while ((key = options_next(syntax, argc, argv, &argument)) >= 0) {
+        int status = take(options, key, argument);
+
+        if (status != STATUS_OK)
+            return status;
+    }
+    if (key == OPTIONS_HELP)
+        return STATUS_OK;
+    return key == OPTIONS_ERROR ? STATUS_USAGE : -1;
+}
+
 /* ---- before the work ---------------------------------------------------------- */
 
 /* Threads and processes that are started later inherit both. */
@@ -343,6 +360,29 @@ static int open_fingerprint(const char *path, const struct blocks_settings *sett
     return 0;
 }
 
+void blocks_note_provisional(const char *command, const char *path,
+                             const struct fingerprint_file *file)
+{
+    if (file->view.identity.provisional)
+        command_error(command, "note: %s " BLOCKS_PROVISIONAL ": its fingerprint is provisional",
+                      path);
+}
+
+/* An open image is called by its resolved path: messages have the one that was given. */
+static void name_as_given(struct error *err, const struct image *image, const char *path)
+{
+    size_t count, length;
+    const char *resolved = image_layers(image, &count)[0].path;
+    struct error named = {""};
+
+    length = strlen(resolved);
+    if (strncmp(err->text, resolved, length) != 0 ||
+        !strchr(": ", err->text[length])) /* another one, or cut off */
+        return;
+    string_format(named.text, sizeof(named.text), "%s%s", path, err->text + length);
+    *err = named;
+}
+
 int blocks_read(const char *path, const struct blocks_settings *settings, const char *output,
                 struct fingerprint_file **ret_file, struct error *err)
 {
@@ -354,19 +394,23 @@ int blocks_read(const char *path, const struct blocks_settings *settings, const 
         .path = output,
     };
     struct fingerprint_build_options build = settings->build;
+    struct image_options options = settings->image;
     struct image *image = NULL;
     struct blocks_bar *bar = NULL;
     int rc;
 
     if (settings->kind == DIGEST_KEYED_SHA256 && !settings->has_key)
         return error_set(err, -EINVAL, "%s: keyed digests of an image need --key-file", path);
-    rc = image_open(path, &settings->image, &image, err);
+    options.stopped = blocks_stopped;
+    rc = image_open(path, &options, &image, err);
     if (rc == 0) {
         bar = blocks_bar_new(slash && slash[1] ? slash + 1 : path, settings->quiet);
         build.progress = bar ? blocks_bar_update : NULL;
         build.stopped = blocks_stopped;
         build.context = bar;
         rc = fingerprint_build(image, &wish, 1, &build, ret_file, err);
+        if (rc < 0)
+            name_as_given(err, image, path);
     }
     blocks_bar_free(bar);
     image_close(image);
@@ -374,12 +418,26 @@ int blocks_read(const char *path, const struct blocks_settings *settings, const 
     return rc < 0 && blocks_stopped(NULL) ? -ECANCELED : rc;
 }
 
+/*
+ * A guest writes what it wants to the beginning of its disk, but does not give
+ * names: where the format of images is told, only the name makes a fingerprint.
+ */
+bool blocks_is_fingerprint(const char *path, const struct blocks_settings *settings)
+{
+    size_t length = strlen(path), suffix = strlen(CATALOG_SUFFIX);
+
+    if (settings->image.format &&
+        (length < suffix || strcmp(path + length - suffix, CATALOG_SUFFIX) != 0))
+        return false;
+    return fingerprint_file_is(path);
+}
+
 int blocks_open(const char *path, const struct blocks_settings *settings, unsigned parts,
                 struct fingerprint_file **ret_file, struct error *err)
 {
     if (blocks_stopped(NULL))
         return error_set(err, -ECANCELED, "%s: stopped", path);
-    if (fingerprint_file_is(path))
+    if (blocks_is_fingerprint(path, settings))
         return open_fingerprint(path, settings, parts, ret_file, err);
     return blocks_read(path, settings, NULL, ret_file, err);
 }
@@ -418,7 +476,7 @@ int blocks_adopt(const char *const *paths, size_t count, struct blocks_settings 
     const char *said_by = NULL;
 
     for (size_t i = 0; i < count; i++) {
-        if (!fingerprint_file_is(paths[i]))
+        if (!blocks_is_fingerprint(paths[i], settings))
             continue;
         int rc = adopt_one(paths[i], said_by, settings, err);
         if (rc < 0)
@@ -428,7 +486,7 @@ int blocks_adopt(const char *const *paths, size_t count, struct blocks_settings 
     }
     for (size_t i = 0; i < count && settings->kind == DIGEST_KEYED_SHA256 && !settings->has_key;
          i++) {
-        if (!fingerprint_file_is(paths[i]))
+        if (!blocks_is_fingerprint(paths[i], settings))
             return error_set(err, -EINVAL, "%s: keyed digests of an image need --key-file",
                              paths[i]);
     }

@@ -95,6 +95,14 @@ int blocks_option(const struct command_syntax *syntax, int key, const char *argu
 
 int blocks_check_single(const char *command, const struct blocks_settings *settings);
 
+/*
+ * All of a command's options, one by one: `take` gets a key of its table with
+ * the argument, and returns STATUS_OK or the status after the error was
+ * printed. Returns an exit status, or -1 to go on: optind is the first operand.
+ */
+int blocks_parse_options(const struct command_syntax *syntax, int argc, char **argv,
+                         int (*take)(void *options, int key, const char *argument), void *options);
+
 /* Bytes as a user writes them: "4096", "64K", "1.5G" is none. -EINVAL, -ERANGE. */
 int blocks_parse_bytes(const char *text, uint64_t *ret_bytes);
 
@@ -135,10 +143,16 @@ void blocks_bar_free(struct blocks_bar *bar); /* clears its line */
 /*
  * Reads an image into one fingerprint of the settings' kind and first block
  * size, with progress and stopping: the file `output`, or NULL: a nameless
- * one. -ECANCELED: the user stopped it. The error names the path.
+ * one. -ECANCELED: the user stopped it. The error names the path as it was given.
  */
 int blocks_read(const char *path, const struct blocks_settings *settings, const char *output,
                 struct fingerprint_file **ret_file, struct error *err);
+
+/*
+ * Is it to be taken for a fingerprint? By its first bytes; where --format says
+ * what images are, by its name (".fingerprint") as well.
+ */
+bool blocks_is_fingerprint(const char *path, const struct blocks_settings *settings);
 
 /*
  * Opens what `path` is: a fingerprint (with the parts asked for; it must be of
@@ -155,6 +169,16 @@ int blocks_open(const char *path, const struct blocks_settings *settings, unsign
  */
 int blocks_adopt(const char *const *paths, size_t count, struct blocks_settings *settings,
                  struct error *err);
+
+/*
+ * What makes a fingerprint provisional, behind the image's name; said alike by
+ * all commands. Whether anything was written nobody knows.
+ */
+#define BLOCKS_PROVISIONAL                                                                         \
+    "was held for writing by another process (a running VM?) while it was read"
+/* The note on stderr for an image, or for its fingerprint; nothing where it is not provisional. */
+void blocks_note_provisional(const char *command, const char *path,
+                             const struct fingerprint_file *file);
 
 /* "md5", "sha256", "keyed" */
 const char *blocks_digest_name(enum digest_kind kind);

@@ -103,6 +103,10 @@ static void format_figures(const struct blocks_bar *bar,
     double percent = expected > 0 ? 100 * (double)progress->bytes_done / expected : 0;
     char time_left[16];
 
+    if (progress->finishing > 0) {
+        string_format(buffer, size, "sorting %3.0f%%", floor(100 * progress->finishing));
+        return;
+    }
     format_time_left(bar->rate > 0 ? left / bar->rate : NAN, time_left, sizeof(time_left));
     string_format(buffer, size, "%3.0f%%  %s of %s  %s/s  ETA %s", floor(percent),
                   human_memory(progress->bytes_done).text,

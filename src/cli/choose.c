@@ -148,7 +148,7 @@ static int open_image(struct choose_options *options, struct fingerprint_file **
 {
     int rc = blocks_adopt(&options->image, 1, &options->blocks, err);
 
-    if (rc == 0 && !fingerprint_file_is(options->image))
+    if (rc == 0 && !blocks_is_fingerprint(options->image, &options->blocks))
         rc = choose_adopt_kind(&options->hosts, &options->blocks, err);
     if (rc < 0)
         return rc;
@@ -179,6 +179,7 @@ static int rank(const struct choose_options *options, uint64_t image_bytes,
 
     if (facts == NULL)
         return -ENOMEM;
+    placement_ranks_release(ret_ranks, count);
     for (size_t i = 0; i < count; i++)
         facts[i] = options->hosts.hosts[i].facts;
     return placement_rank(facts, count, image_bytes, ret_ranks, ret_eligible);
@@ -194,7 +195,7 @@ static int find_donors(struct choose_options *options, const struct choose_query
     for (size_t i = 0; i < CHOOSE_MERGED_DONORS && i < *eligible && rc == 0; i++) {
         struct choose_host *host = &options->hosts.hosts[ranks[i].host];
 
-        if (host->facts.all.best.identical_distinct > 0)
+        if (host->facts.all.likely.identical_distinct > 0)
             rc = choose_find_donor(host, query, err);
     }
     return rc == 0 ? rank(options, image_bytes, ranks, eligible) : rc;
@@ -228,10 +229,9 @@ static int choose(struct choose_options *options, const struct fingerprint_file 
                   struct error *err)
 {
     struct choose_query query = {image, options->engine, &options->blocks};
-    CLEANUP(cleanup_free)
-    struct placement_rank *ranks = calloc(options->hosts.count, sizeof(*ranks));
+    size_t count = options->hosts.count, eligible = 0;
+    CLEANUP(cleanup_free) struct placement_rank *ranks = calloc(count, sizeof(*ranks));
     uint64_t image_bytes = choose_image_bytes(&image->view);
-    size_t eligible = 0;
     int rc = ranks != NULL ? judge(options, &query, err) : -ENOMEM;
 
     if (rc == 0)
@@ -242,7 +242,11 @@ static int choose(struct choose_options *options, const struct fingerprint_file 
         rc = fingerprint_file_check(image, err);
     if (rc == -ENOMEM)
         error_set(err, rc, "out of memory");
-    return rc < 0 ? rc : report(options, &query, ranks, eligible);
+    if (rc == 0)
+        rc = report(options, &query, ranks, eligible);
+    if (ranks != NULL)
+        placement_ranks_release(ranks, count);
+    return rc;
 }
 
 static int run(struct choose_options *options)
@@ -253,8 +257,10 @@ static int run(struct choose_options *options)
 
     if (rc == 0)
         rc = open_image(options, &image, &err);
-    if (rc == 0)
+    if (rc == 0) {
+        blocks_note_provisional(syntax.name, options->image, image);
         rc = choose(options, image, &err);
+    }
     fingerprint_file_close(image);
     if (rc == -ECANCELED)
         return blocks_stop_exit(syntax.name);

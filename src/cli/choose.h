@@ -9,6 +9,10 @@
 
 #define CHOOSE_NAME "choose"
 
+/* BLOCKS_PROVISIONAL of several images. */
+#define CHOOSE_PROVISIONAL                                                                         \
+    "were held for writing by other processes (running VMs?) while they were read"
+
 /* ---- the hosts (choose_hosts.c) ------------------------------------------------ */
 
 #define CHOOSE_MOST_HOSTS 65535
@@ -43,6 +47,8 @@ void choose_hosts_release(struct choose_hosts *hosts);
 
 /* What becomes known of a host; each takes a copy. 0 or -ENOMEM. */
 int choose_host_set_unusable(struct choose_host *host, const char *why);
+int choose_host_set_unreadable(struct choose_host *host, int code); /* its directory */
+int choose_host_unusable_by_problem(struct choose_host *host);      /* that it has, the first */
 int choose_host_set_donor(struct choose_host *host, const char *path,
                           const struct similarity_figures *figures);
 int choose_host_add_note(struct choose_host *host, const char *note);
@@ -86,35 +92,18 @@ int choose_judge(struct choose_host *host, const struct choose_query *query, str
 int choose_find_donor(struct choose_host *host, const struct choose_query *query,
                       struct error *err);
 
-/* ---- by a merged index (choose_merged.c, choose_spool.c) ---------------------------- */
+/* ---- by a merged index (choose_merged.c) -------------------------------------------- */
 
 /* Hosts beyond so many have no best donor then. */
 #define CHOOSE_MERGED_DONORS 5
 
 /*
- * The facts of all hosts from the merged index in the file `path`, which is
- * made anew where it is not of these hosts as they are now. Only fingerprints
- * count. -EEXIST: the file is something else and stays as it is.
+ * The facts of all hosts from the merged index in the file `path`
+ * (catalog_merged_file.h). Only fingerprints count. -EEXIST: the file is
+ * something else and stays as it is.
  */
 int choose_merged(struct choose_hosts *hosts, const char *path, const struct choose_query *query,
                   struct error *err);
-
-/*
- * The sketches of many files, one behind the other in a nameless file: all of
- * them mapped one by one would be more mappings than a process may have.
- */
-struct choose_spool;
-int choose_spool_new(const char *temporary, struct choose_spool **ret_spool, struct error *err);
-/* Copies what a merged index takes of one image of the host that is last. */
-int choose_spool_add(struct choose_spool *spool, const struct fingerprint_view *view,
-                     struct error *err);
-/* Ends the images of one host; the mark is kept as it is. */
-int choose_spool_end_host(struct choose_spool *spool, const char *name, uint64_t mark,
-                          struct error *err);
-/* Maps what was copied and makes the merged index. */
-int choose_spool_encode(struct choose_spool *spool, uint8_t **ret_bytes, size_t *ret_length,
-                        struct error *err);
-void choose_spool_free(struct choose_spool *spool); /* NULL is fine */
 
 /* ---- what is printed (choose_report.c) ---------------------------------------------- */
 

@@ -159,6 +159,31 @@ int choose_host_set_unusable(struct choose_host *host, const char *why)
     return host->unusable != NULL ? 0 : -ENOMEM;
 }
 
+/* "WORDS: TEXT", of any length. */
+static int set_unusable_by(struct choose_host *host, const char *words, const char *text)
+{
+    size_t size = strlen(words) + strlen(text) + 3;
+    CLEANUP(cleanup_free) char *why = malloc(size);
+
+    if (why == NULL)
+        return -ENOMEM;
+    string_format(why, size, "%s: %s", words, text);
+    return choose_host_set_unusable(host, why);
+}
+
+int choose_host_set_unreadable(struct choose_host *host, int code)
+{
+    char words[128];
+
+    string_format(words, sizeof(words), "%s", strerror(-code));
+    return set_unusable_by(host, words, host->directory);
+}
+
+int choose_host_unusable_by_problem(struct choose_host *host)
+{
+    return set_unusable_by(host, "nothing of what it holds can be used", host->problems[0]);
+}
+
 int choose_host_set_donor(struct choose_host *host, const char *path,
                           const struct similarity_figures *figures)
 {

@@ -94,12 +94,11 @@ static int open_catalog(struct holdings *holdings, struct choose_host *host,
                         const struct choose_query *query, unsigned parts, bool *ret_open)
 {
     struct catalog_kind kind = choose_kind_of(&query->image->view);
-    struct error why = {""};
-    int rc = catalog_open(host->directory, &kind, parts, &holdings->catalog, &why);
+    int rc = catalog_open(host->directory, &kind, parts, &holdings->catalog, NULL);
 
     *ret_open = rc == 0;
     if (rc < 0)
-        return rc == -ENOMEM ? rc : choose_host_set_unusable(host, why.text);
+        return rc == -ENOMEM ? rc : choose_host_set_unreadable(host, rc);
     for (size_t i = 0; i < holdings->catalog->count && rc == 0; i++) {
         const struct fingerprint_file *file = holdings->catalog->files[i];
         const struct fingerprint_identity *identity = &file->view.identity;
@@ -108,6 +107,71 @@ static int open_catalog(struct holdings *holdings, struct choose_host *host,
                       identity->layer_count > 0 ? identity->layers[0].path : file->path);
     }
     return rc;
+}
+
+/* ---- images ------------------------------------------------------------------------ */
+
+/* The fingerprint in the directory that is of this image; `count`: there is none. */
+static size_t find_fingerprint(const struct holdings *holdings, const char *path)
+{
+    CLEANUP(cleanup_free) char *resolved = realpath(path, NULL);
+    size_t i = 0;
+
+    if (resolved == NULL)
+        return holdings->count;
+    while (i < holdings->count &&
+           (holdings->files[i]->view.identity.layer_count == 0 ||
+            strcmp(holdings->files[i]->view.identity.layers[0].path, resolved) != 0))
+        i++;
+    return i;
+}
+
+static bool is_true(const struct fingerprint_file *file, const char *path,
+                    const struct blocks_settings *settings)
+{
+    struct image_layer *layers = NULL;
+    size_t count = 0;
+    bool result;
+
+    if (image_look(path, &settings->image, &layers, &count, NULL) < 0)
+        return false;
+    result = catalog_identity_holds(&file->view.identity, layers, count);
+    image_layers_free(layers, count);
+    return result;
+}
+
+static void forget_file(struct holdings *holdings, size_t at)
+{
+    holdings->count--;
+    memmove(&holdings->files[at], &holdings->files[at + 1],
+            (holdings->count - at) * sizeof(holdings->files[0]));
+    memmove(&holdings->paths[at], &holdings->paths[at + 1],
+            (holdings->count - at) * sizeof(holdings->paths[0]));
+}
+
+/* In place of a fingerprint that lies there and is not true of it any more. */
+static int read_image(struct holdings *holdings, struct choose_host *host,
+                      const struct choose_query *query, const struct blocks_settings *settings,
+                      const char *path)
+{
+    size_t old = find_fingerprint(holdings, path);
+    struct fingerprint_file *file = NULL;
+    struct error why = {""};
+    int rc;
+
+    if (old < holdings->count && is_true(holdings->files[old], path, settings))
+        return 0;
+    rc = array_reserve(&holdings->made, &holdings->made_capacity, holdings->made_count + 1,
+                       sizeof(*holdings->made));
+    if (rc < 0)
+        return rc;
+    rc = blocks_open(path, settings, parts_of_others(query->engine), &file, &why);
+    if (rc < 0)
+        return blocks_stopped(NULL) ? rc : choose_host_add_problem(host, path, &why);
+    holdings->made[holdings->made_count++] = file;
+    if (old < holdings->count)
+        forget_file(holdings, old);
+    return add_file(holdings, file, path);
 }
 
 /* Images that lie in the directory are read, one after the other. */
@@ -121,23 +185,8 @@ static int read_images(struct holdings *holdings, struct choose_host *host,
     if (rc == 0)
         rc = catalog_images_find(host->directory, &holdings->found, err);
     settings.image.format = NULL; /* --format is about the image that moves */
-    for (size_t i = 0; i < holdings->found.count && rc == 0; i++) {
-        const char *path = holdings->found.images[i].path;
-        struct fingerprint_file *file = NULL;
-        struct error why = {""};
-
-        rc = array_reserve(&holdings->made, &holdings->made_capacity, holdings->made_count + 1,
-                           sizeof(*holdings->made));
-        if (rc < 0)
-            break;
-        rc = blocks_open(path, &settings, parts_of_others(query->engine), &file, &why);
-        if (rc == 0) {
-            holdings->made[holdings->made_count++] = file;
-            rc = add_file(holdings, file, path);
-        } else if (!blocks_stopped(NULL)) {
-            rc = choose_host_add_problem(host, path, &why);
-        }
-    }
+    for (size_t i = 0; i < holdings->found.count && rc == 0; i++)
+        rc = read_image(holdings, host, query, &settings, holdings->found.images[i].path);
     if (rc == 0)
         rc = add_problems(host, holdings->found.problems, holdings->found.problem_count);
     return rc;
@@ -175,23 +224,30 @@ static int drop_bad(struct holdings *holdings, struct choose_host *host,
     return 0;
 }
 
-/* Figures of each and of all together; again where a file was lost while it was read. */
+/*
+ * Figures of each (malloc'ed) and of all together (may be NULL); again where a
+ * file was lost while it was read.
+ */
 static int compare(struct holdings *holdings, struct choose_host *host,
-                   const struct choose_query *query, struct similarity_estimate *each,
-                   struct error *err)
+                   const struct choose_query *query, struct similarity_estimate **ret_each,
+                   struct similarity_estimate *ret_all, struct error *err)
 {
     CLEANUP(cleanup_free)
     const struct fingerprint_view **views = calloc(holdings->count + 1, sizeof(*views));
     bool dropped = false;
-    int rc = views != NULL ? drop_bad(holdings, host, query, &dropped) : -ENOMEM;
+    int rc;
 
+    *ret_each = calloc(holdings->count + 1, sizeof(**ret_each));
+    if (views == NULL || *ret_each == NULL)
+        return -ENOMEM;
+    rc = drop_bad(holdings, host, query, &dropped);
     do {
         if (rc < 0)
             break;
         for (size_t i = 0; i < holdings->count; i++)
             views[i] = &holdings->files[i]->view;
-        rc = similarity_compare(query->engine, &query->image->view, views, holdings->count, each,
-                                &host->facts.all, err);
+        rc = similarity_compare(query->engine, &query->image->view, views, holdings->count,
+                                *ret_each, ret_all, err);
         if (rc == 0)
             rc = drop_bad(holdings, host, query, &dropped);
     } while (rc == 0 && dropped);
@@ -205,29 +261,35 @@ static int set_donor(const struct holdings *holdings, struct choose_host *host,
 
     if (best == holdings->count)
         return 0;
-    return choose_host_set_donor(host, holdings->paths[best], &each[best].best);
+    return choose_host_set_donor(host, holdings->paths[best], &each[best].likely);
 }
 
 /* ---- what there is to say ----------------------------------------------------------- */
 
 static int add_notes(const struct holdings *holdings, struct choose_host *host)
 {
-    size_t provisional = 0, failed = host->problem_count + host->problems_left_out;
-    char note[1024];
+    size_t provisional = 0, failed = host->problem_count + host->problems_left_out, size;
+    char words[256];
 
     for (size_t i = 0; i < holdings->count; i++)
         provisional += holdings->files[i]->view.identity.provisional;
     if (host->problem_count > 0) {
-        string_format(note, sizeof(note), "%zu of %zu could not be used: %s", failed,
+        CLEANUP(cleanup_free) char *note = NULL;
+
+        size = strlen(host->problems[0]) + sizeof(words);
+        note = malloc(size);
+        if (note == NULL)
+            return -ENOMEM;
+        string_format(note, size, "%zu of %zu could not be used: %s", failed,
                       failed + holdings->count, host->problems[0]);
         if (choose_host_add_note(host, note) < 0)
             return -ENOMEM;
     }
     if (provisional == 0)
         return 0;
-    string_format(note, sizeof(note), "%zu of its images %s written to while %s read", provisional,
-                  provisional == 1 ? "was" : "were", provisional == 1 ? "it was" : "they were");
-    return choose_host_add_note(host, note);
+    string_format(words, sizeof(words), "%zu of its images %s", provisional,
+                  provisional == 1 ? BLOCKS_PROVISIONAL : CHOOSE_PROVISIONAL);
+    return choose_host_add_note(host, words);
 }
 
 /* Nothing is left to compare with: because there is nothing, or because of what there is. */
@@ -235,18 +297,16 @@ static int explain_nothing(const struct holdings *holdings, struct choose_host *
                            const struct choose_query *query)
 {
     const struct fingerprint_view *image = &query->image->view;
-    char why[1024];
+    char why[128];
 
     if (host->problem_count > 0)
-        string_format(why, sizeof(why), "nothing of what it holds can be used: %s",
-                      host->problems[0]);
-    else if (holdings->catalog->other_kinds > 0)
-        string_format(why, sizeof(why),
-                      "its index has no %s digests of %u bytes%s, only other fingerprints",
-                      blocks_digest_name(image->kind), image->block_size,
-                      image->kind == DIGEST_KEYED_SHA256 ? " with this key" : "");
-    else
+        return choose_host_unusable_by_problem(host);
+    if (holdings->catalog->other_kinds == 0)
         return 0; /* a host that holds nothing is a host, too */
+    string_format(why, sizeof(why),
+                  "its index has no %s digests of %u bytes%s, only other fingerprints",
+                  blocks_digest_name(image->kind), image->block_size,
+                  image->kind == DIGEST_KEYED_SHA256 ? " with this key" : "");
     return choose_host_set_unusable(host, why);
 }
 
@@ -263,8 +323,7 @@ int choose_judge(struct choose_host *host, const struct choose_query *query, str
         rc = -ECANCELED;
     if (rc < 0 || !open)
         return rc;
-    each = calloc(holdings.count + 1, sizeof(*each));
-    rc = each != NULL ? compare(&holdings, host, query, each, err) : -ENOMEM;
+    rc = compare(&holdings, host, query, &each, &host->facts.all, err);
     if (rc == 0)
         rc = set_donor(&holdings, host, each);
     if (rc < 0)
@@ -278,19 +337,11 @@ int choose_find_donor(struct choose_host *host, const struct choose_query *query
 {
     CLEANUP(holdings_release) struct holdings holdings = {0};
     CLEANUP(cleanup_free) struct similarity_estimate *each = NULL;
-    CLEANUP(cleanup_free) const struct fingerprint_view **views = NULL;
     bool open = false;
     int rc = open_catalog(&holdings, host, query, FINGERPRINT_PART_SKETCH, &open);
 
     if (rc < 0 || !open)
         return rc;
-    each = calloc(holdings.count + 1, sizeof(*each));
-    views = calloc(holdings.count + 1, sizeof(*views));
-    if (each == NULL || views == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < holdings.count; i++)
-        views[i] = &holdings.files[i]->view;
-    rc = similarity_compare(SIMILARITY_SKETCH, &query->image->view, views, holdings.count, each,
-                            NULL, err);
+    rc = compare(&holdings, host, query, &each, NULL, err);
     return rc == 0 ? set_donor(&holdings, host, each) : rc;
 }

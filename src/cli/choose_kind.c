@@ -11,13 +11,11 @@ struct held {
     uint32_t block_sizes[KINDS];
 };
 
-static void note_held(const struct catalog *catalog, struct held *held)
+static void note_held(const struct catalog_kind *kinds, size_t count, struct held *held)
 {
-    for (size_t i = 0; i < catalog->count; i++) {
-        const struct fingerprint_view *view = &catalog->files[i]->view;
-
-        if ((size_t)view->kind < KINDS)
-            held->block_sizes[view->kind] |= view->block_size;
+    for (size_t i = 0; i < count; i++) {
+        if ((size_t)kinds[i].kind < KINDS)
+            held->block_sizes[kinds[i].kind] |= kinds[i].block_size;
     }
 }
 
@@ -50,22 +48,19 @@ static void take_most_held(size_t (*hosts)[KINDS][32], struct blocks_settings *s
 int choose_adopt_kind(const struct choose_hosts *hosts, struct blocks_settings *settings,
                       struct error *err)
 {
-    static const struct catalog_kind anything = {.any = true};
     size_t count[KINDS][32] = {{0}};
 
     if (settings->kind_given && settings->block_size_given)
         return 0;
     for (size_t h = 0; h < hosts->count; h++) {
-        struct catalog *catalog = NULL;
+        CLEANUP(cleanup_free) struct catalog_kind *kinds = NULL;
         struct held held = {{0}};
-        int rc = catalog_open(hosts->hosts[h].directory, &anything, FINGERPRINT_PART_HEAD, &catalog,
-                              NULL);
+        size_t kind_count = 0;
+        int rc = catalog_kinds(hosts->hosts[h].directory, &kinds, &kind_count, NULL);
 
         if (rc == -ENOMEM)
             return error_set(err, rc, "out of memory");
-        if (rc == 0)
-            note_held(catalog, &held);
-        catalog_close(catalog);
+        note_held(kinds, kind_count, &held);
         for (unsigned i = 0; i < KINDS; i++) {
             for (unsigned bit = 0; bit < 32; bit++)
                 count[i][bit] += held.block_sizes[i] >> bit & 1;

@@ -50,10 +50,10 @@ static struct cell to_send_cell(const struct similarity_estimate *all)
 
     if (all->low.bytes_to_send == all->high.bytes_to_send)
         string_format(cell.text, sizeof(cell.text), "%s",
-                      human_memory(all->best.bytes_to_send).text);
+                      human_memory(all->likely.bytes_to_send).text);
     else
         string_format(cell.text, sizeof(cell.text), "%s (%s to %s)",
-                      human_memory(all->best.bytes_to_send).text,
+                      human_memory(all->likely.bytes_to_send).text,
                       human_memory(all->low.bytes_to_send).text,
                       human_memory(all->high.bytes_to_send).text);
     return cell;
@@ -96,7 +96,7 @@ static void print_row(const struct choose_report *report, size_t rank, unsigned 
         return;
     }
     printf("%4zu  %s  %-*s  %-22s", rank + 1, name, send_width, to_send_cell(&facts->all).text,
-           share_cell(&facts->all.best).text);
+           share_cell(&facts->all.likely).text);
     print_line("  ", facts->donor != NULL ? facts->donor : "-", "");
     if (facts->donor != NULL)
         printf(" (%.2f %%)", similarity_share_distinct(&facts->donor_figures));
@@ -152,7 +152,7 @@ static void print_choice(const struct choose_report *report)
     best = host_at(report, 0);
     print_line("choice: ", best->name, ", ");
     printf("%s to send", to_send_cell(&best->facts.all).text);
-    if (best->facts.all.best.bytes_to_send < report->image_bytes)
+    if (best->facts.all.likely.bytes_to_send < report->image_bytes)
         printf(" instead of %s\n", human_memory(report->image_bytes).text);
     else
         printf("; no host saves anything\n");
@@ -191,24 +191,30 @@ static struct json_object *donor_json(const struct placement_host *facts)
 
 static struct json_object *row_json(const struct choose_report *report, size_t rank)
 {
-    const struct placement_host *facts = &host_at(report, rank)->facts;
+    const struct choose_host *host = host_at(report, rank);
+    const struct placement_host *facts = &host->facts;
     const struct placement_rank *ranked = &report->ranks[rank];
     const struct similarity_estimate *all = &facts->all;
     bool known = facts->unusable == NULL;
-    struct json_object *row = json_object_new_object(), *reasons = json_object_new_array();
+    struct json_object *row = json_object_new_object(), *reasons = json_object_new_array(),
+                       *problems = json_object_new_array();
 
     for (size_t i = 0; i < ranked->reason_count; i++)
         blocks_json_append(reasons, blocks_json_text(ranked->reasons[i].text));
+    for (size_t i = 0; i < host->problem_count; i++)
+        blocks_json_append(problems, blocks_json_text(host->problems[i]));
     blocks_json_add(row, "host", blocks_json_text(facts->name));
-    blocks_json_add(row, "bytes_to_send", bytes_json(known, all->best.bytes_to_send));
+    blocks_json_add(row, "bytes_to_send", bytes_json(known, all->likely.bytes_to_send));
     blocks_json_add(row, "bytes_to_send_low", bytes_json(known, all->low.bytes_to_send));
     blocks_json_add(row, "bytes_to_send_high", bytes_json(known, all->high.bytes_to_send));
     blocks_json_add(row, "share_distinct",
-                    known ? blocks_json_share(similarity_share_distinct(&all->best)) : NULL);
+                    known ? blocks_json_share(similarity_share_distinct(&all->likely)) : NULL);
     blocks_json_add(row, "share_with_duplicates",
-                    known ? blocks_json_share(similarity_share_with_duplicates(&all->best)) : NULL);
+                    known ? blocks_json_share(similarity_share_with_duplicates(&all->likely))
+                          : NULL);
     blocks_json_add(row, "best_donor", donor_json(facts));
     blocks_json_add(row, "reasons", reasons);
+    blocks_json_add(row, "problems", problems);
     return row;
 }
 
@@ -223,6 +229,8 @@ struct json_object *choose_report_json(const struct choose_report *report)
     blocks_json_add(root, "block_size", json_object_new_uint64(report->image->block_size));
     blocks_json_add(root, "digest",
                     json_object_new_string(blocks_digest_name(report->image->kind)));
+    blocks_json_add(root, "provisional",
+                    json_object_new_boolean(report->image->identity.provisional));
     blocks_json_add(root, "ranking", ranking);
     blocks_json_add(root, "choice", blocks_json_text(choice_of(report)));
     return root;

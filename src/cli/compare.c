@@ -47,8 +47,10 @@ struct compare_options {
 };
 
 /* STATUS_OK, or the status after the error was printed. */
-static int take_option(struct compare_options *options, int key, const char *argument)
+static int take_option(void *context, int key, const char *argument)
 {
+    struct compare_options *options = context;
+
     switch (key) {
     case 'j':
         options->json = true;
@@ -69,18 +71,10 @@ static int take_option(struct compare_options *options, int key, const char *arg
 /* Returns an exit status, or -1 to go on. */
 static int parse_options(int argc, char **argv, struct compare_options *options)
 {
-    const char *argument = NULL;
-    int key = 0, status;
+    int status = blocks_parse_options(&syntax, argc, argv, take_option, options);
 
-    while ((key = options_next(&syntax, argc, argv, &argument)) >= 0) {
-        status = take_option(options, key, argument);
-        if (status != STATUS_OK)
-            return status;
-    }
-    if (key == OPTIONS_HELP)
-        return STATUS_OK;
-    if (key == OPTIONS_ERROR)
-        return STATUS_USAGE;
+    if (status >= 0)
+        return status;
     if (argc - optind < 2)
         return command_usage_error(syntax.name, "two images or fingerprints are needed");
     options->paths = (const char *const *)&argv[optind];
@@ -123,11 +117,7 @@ static int open_all(const struct compare_options *options, struct fingerprint_fi
 
         if (rc < 0)
             return rc;
-        if (files[i]->view.identity.provisional)
-            command_error(syntax.name,
-                          "note: %s was written to while it was read; its figures are "
-                          "provisional",
-                          options->paths[i]);
+        blocks_note_provisional(syntax.name, options->paths[i], files[i]);
     }
     return 0;
 }
@@ -160,8 +150,11 @@ static int check_all(const struct compare_options *options, struct fingerprint_f
 
 /* ---- comparing ---------------------------------------------------------------- */
 
-const struct similarity_estimate *compare_estimate(const struct compare_row *row, size_t b)
+const struct similarity_estimate *compare_estimate(const struct compare_result *result,
+                                                   const struct compare_row *row, size_t b)
 {
+    if (b == result->count)
+        return &row->all;
     return &row->each[b < row->a ? b : b - 1];
 }
 

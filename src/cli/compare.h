@@ -24,8 +24,24 @@ struct compare_result {
     size_t row_count;
 };
 
-/* How the image `a` stands to the image `b`, another one. */
-const struct similarity_estimate *compare_estimate(const struct compare_row *row, size_t b);
+/* How the image `a` stands to the image `b`, another one; `b` = count: to all others together. */
+const struct similarity_estimate *compare_estimate(const struct compare_result *result,
+                                                   const struct compare_row *row, size_t b);
+
+/* ---- without zero blocks (compare_zero.c) --------------------------------------- */
+
+/* In percent of A's blocks that are no zero blocks. */
+struct compare_shares {
+    double distinct, with_duplicates;
+};
+
+/* Has the image `b` zero blocks? `b` = count: any of the others. */
+bool compare_has_zero(const struct compare_result *result, const struct compare_row *row, size_t b);
+
+struct compare_shares compare_shares_nonzero(const struct similarity_figures *figures,
+                                             bool zero_in_b);
+
+/* ---- the two forms -------------------------------------------------------------- */
 
 /* Table 1 of the paper where there is one B, tables 3 and 4 where there are more. */
 int compare_print(const struct compare_result *result);

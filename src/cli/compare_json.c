@@ -10,8 +10,9 @@ static void add_u64(struct json_object *object, const char *key, uint64_t value)
 
 /* `suffix` is "" or what stands behind each key. */
 static void add_figures(struct json_object *object, const char *suffix,
-                        const struct similarity_figures *figures)
+                        const struct similarity_figures *figures, bool zero_in_b)
 {
+    struct compare_shares nonzero = compare_shares_nonzero(figures, zero_in_b);
     const struct {
         const char *name;
         struct json_object *value;
@@ -20,6 +21,8 @@ static void add_figures(struct json_object *object, const char *suffix,
         {"identical_with_duplicates", json_object_new_uint64(figures->identical_with_duplicates)},
         {"share_distinct", blocks_json_share(similarity_share_distinct(figures))},
         {"share_with_duplicates", blocks_json_share(similarity_share_with_duplicates(figures))},
+        {"share_distinct_nonzero", blocks_json_share(nonzero.distinct)},
+        {"share_with_duplicates_nonzero", blocks_json_share(nonzero.with_duplicates)},
         {"bytes_to_send", json_object_new_uint64(figures->bytes_to_send)},
     };
 
@@ -31,22 +34,26 @@ static void add_figures(struct json_object *object, const char *suffix,
     }
 }
 
-static void add_estimate(struct json_object *object, enum similarity_engine engine,
-                         const struct similarity_estimate *estimate)
+/* `b` = count: all others together. */
+static void add_estimate(struct json_object *object, const struct compare_result *result,
+                         const struct compare_row *row, size_t b)
 {
-    add_figures(object, "", &estimate->best);
-    if (engine == SIMILARITY_EXACT)
+    const struct similarity_estimate *estimate = compare_estimate(result, row, b);
+    bool zero = compare_has_zero(result, row, b);
+
+    add_figures(object, "", &estimate->best, zero);
+    if (result->engine == SIMILARITY_EXACT)
         return;
-    add_figures(object, "_low", &estimate->low);
-    add_figures(object, "_high", &estimate->high);
+    add_figures(object, "_low", &estimate->low, zero);
+    add_figures(object, "_high", &estimate->high, zero);
 }
 
-static struct json_object *estimate_json(enum similarity_engine engine,
-                                         const struct similarity_estimate *estimate)
+static struct json_object *estimate_json(const struct compare_result *result,
+                                         const struct compare_row *row, size_t b)
 {
     struct json_object *object = json_object_new_object();
 
-    add_estimate(object, engine, estimate);
+    add_estimate(object, result, row, b);
     return object;
 }
 
@@ -83,12 +90,12 @@ struct json_object *compare_json(const struct compare_result *result)
         struct json_object *object = json_object_new_object();
 
         blocks_json_add(object, "path", blocks_json_text(result->paths[b]));
-        add_estimate(object, result->engine, compare_estimate(row, b));
+        add_estimate(object, result, row, b);
         blocks_json_append(others, object);
     }
     blocks_json_add(root, "a", image_json(result, 0));
     blocks_json_add(root, "b", others);
-    blocks_json_add(root, "union", estimate_json(result->engine, &row->all));
+    blocks_json_add(root, "union", estimate_json(result, row, result->count));
     return root;
 }
 
@@ -98,8 +105,7 @@ static struct json_object *matrix_row_json(const struct compare_result *result,
     struct json_object *array = json_object_new_array();
 
     for (size_t b = 0; b < result->count; b++)
-        blocks_json_append(
-            array, b == row->a ? NULL : estimate_json(result->engine, compare_estimate(row, b)));
+        blocks_json_append(array, b == row->a ? NULL : estimate_json(result, row, b));
     return array;
 }
 
@@ -111,7 +117,7 @@ struct json_object *compare_matrix_json(const struct compare_result *result)
     for (size_t i = 0; i < result->row_count; i++) {
         blocks_json_append(images, image_json(result, i));
         blocks_json_append(matrix, matrix_row_json(result, &result->rows[i]));
-        blocks_json_append(unions, estimate_json(result->engine, &result->rows[i].all));
+        blocks_json_append(unions, estimate_json(result, &result->rows[i], result->count));
     }
     blocks_json_add(root, "images", images);
     blocks_json_add(root, "matrix", matrix);

@@ -16,12 +16,25 @@ struct cell {
 };
 
 /* "22.85 (32.37)": by digest, and with repetition, in percent of all blocks. */
-static struct cell shares(const struct similarity_figures *figures)
+static struct cell shares(const struct compare_result *result, const struct compare_row *row,
+                          size_t b)
 {
+    const struct similarity_figures *figures = &compare_estimate(result, row, b)->best;
     struct cell cell = {""};
 
     string_format(cell.text, sizeof(cell.text), "%.2f (%.2f)", similarity_share_distinct(figures),
                   similarity_share_with_duplicates(figures));
+    return cell;
+}
+
+static struct cell shares_nonzero(const struct compare_result *result,
+                                  const struct compare_row *row, size_t b)
+{
+    struct compare_shares of = compare_shares_nonzero(&compare_estimate(result, row, b)->best,
+                                                      compare_has_zero(result, row, b));
+    struct cell cell = {""};
+
+    string_format(cell.text, sizeof(cell.text), "%.2f (%.2f)", of.distinct, of.with_duplicates);
     return cell;
 }
 
@@ -59,20 +72,41 @@ static void print_count_row(const char *label, struct counts counts, bool interv
     putchar('\n');
 }
 
-static void print_share_row(const char *label, double best, double low, double high, bool interval)
-{
-    struct cell share;
+struct share {
+    double best, low, high;
+};
 
-    string_format(share.text, sizeof(share.text), "%.2f %%", best);
-    printf("%-*s%*s", ROW_LABEL_COLUMNS, label, ROW_NUMBER_COLUMNS, share.text);
+/* `of`: so many blocks it is a share of. Of none nothing is left to send. */
+static void print_share_row(const char *label, struct share share, uint64_t of, bool interval)
+{
+    struct cell cell;
+
+    string_format(cell.text, sizeof(cell.text), "%.2f %%", share.best);
+    printf("%-*s%*s", ROW_LABEL_COLUMNS, label, ROW_NUMBER_COLUMNS, cell.text);
     if (interval)
-        printf("   %.2f to %.2f", low, high);
-    printf("   to send %.2f %%\n", 100 - best);
+        printf("   %.2f to %.2f", share.low, share.high);
+    printf("   to send %.2f %%\n", of > 0 ? 100 - share.best : 0);
+}
+
+static void print_nonzero_rows(const struct compare_result *result,
+                               const struct similarity_estimate *estimate, bool interval)
+{
+    bool zero = compare_has_zero(result, &result->rows[0], 1);
+    struct compare_shares best = compare_shares_nonzero(&estimate->best, zero),
+                          low = compare_shares_nonzero(&estimate->low, zero),
+                          high = compare_shares_nonzero(&estimate->high, zero);
+    uint64_t of = estimate->best.total - estimate->best.zero;
+
+    print_share_row("Without zero blocks (with dup.)",
+                    (struct share){best.with_duplicates, low.with_duplicates, high.with_duplicates},
+                    of, interval);
+    print_share_row("Without zero blocks (distinct)",
+                    (struct share){best.distinct, low.distinct, high.distinct}, of, interval);
 }
 
 static void print_table_1(const struct compare_result *result)
 {
-    const struct similarity_estimate *estimate = compare_estimate(&result->rows[0], 1);
+    const struct similarity_estimate *estimate = compare_estimate(result, &result->rows[0], 1);
     const struct similarity_figures *best = &estimate->best, *low = &estimate->low,
                                     *high = &estimate->high;
     bool interval = result->engine != SIMILARITY_EXACT;
@@ -90,14 +124,19 @@ static void print_table_1(const struct compare_result *result)
                     (struct counts){best->identical_distinct, low->identical_distinct,
                                     high->identical_distinct},
                     interval, "");
-    print_share_row("Similarity (with duplicates)", similarity_share_with_duplicates(best),
-                    similarity_share_with_duplicates(low), similarity_share_with_duplicates(high),
-                    interval);
-    print_share_row("Similarity (distinct)", similarity_share_distinct(best),
-                    similarity_share_distinct(low), similarity_share_distinct(high), interval);
+    print_share_row("Similarity (with duplicates)",
+                    (struct share){similarity_share_with_duplicates(best),
+                                   similarity_share_with_duplicates(low),
+                                   similarity_share_with_duplicates(high)},
+                    best->total, interval);
+    print_share_row("Similarity (distinct)",
+                    (struct share){similarity_share_distinct(best), similarity_share_distinct(low),
+                                   similarity_share_distinct(high)},
+                    best->total, interval);
     print_count_row("Internal duplicates", (struct counts){best->internal_duplicates, 0, 0}, false,
                     "");
     print_count_row("Zero blocks", (struct counts){best->zero, 0, 0}, false, "");
+    print_nonzero_rows(result, estimate, interval);
     string_format(sent.text, sizeof(sent.text), "%s blocks, %s",
                   blocks_count(best->bytes_to_send / block_size_of(result)).text,
                   human_memory(best->bytes_to_send).text);
@@ -138,15 +177,19 @@ static char *pair_name(const struct compare_result *result, size_t b)
 }
 
 static void print_pair(const struct compare_result *result, const char *name, unsigned columns,
-                       const struct similarity_estimate *estimate)
+                       size_t b)
 {
+    const struct compare_row *row = &result->rows[0];
+    const struct similarity_estimate *estimate = compare_estimate(result, row, b);
     const struct similarity_figures *best = &estimate->best;
     char column[4 * NAME_COLUMNS_MAX + 1];
 
     utf8_column(name, columns, column, sizeof(column));
-    printf("%s%*s%*s%*s%*s", column, CELL_COLUMNS, blocks_count(best->total).text, CELL_COLUMNS + 3,
-           blocks_count(best->identical_distinct).text, CELL_COLUMNS + 4, shares(best).text,
-           CELL_COLUMNS, blocks_count(best->bytes_to_send).text);
+    printf("%s%*s%*s%*s", column, CELL_COLUMNS, blocks_count(best->total).text, CELL_COLUMNS + 3,
+           blocks_count(best->identical_distinct).text, CELL_COLUMNS + 4,
+           shares(result, row, b).text);
+    printf("%*s%*s", CELL_COLUMNS + 3, shares_nonzero(result, row, b).text, CELL_COLUMNS,
+           blocks_count(best->bytes_to_send).text);
     if (result->engine != SIMILARITY_EXACT)
         printf("   %s to %s", blocks_count(estimate->low.bytes_to_send).text,
                blocks_count(estimate->high.bytes_to_send).text);
@@ -170,13 +213,12 @@ static int print_pairs(const struct compare_result *result, char *const *names)
     printf("%s zero blocks, ", blocks_count(totals->zero).text);
     printf("%s internal duplicates\n", blocks_count(totals->blocks - totals->distinct).text);
     print_method(result);
-    printf("%-*s%*s%*s%*s%*s%s\n", (int)columns, "Pair", CELL_COLUMNS, "Total blocks",
-           CELL_COLUMNS + 3, "Identical distinct", CELL_COLUMNS + 4, "Share % (with dup.)",
-           CELL_COLUMNS, "Bytes to send",
+    printf("%-*s%*s%*s%*s", (int)columns, "Pair", CELL_COLUMNS, "Total blocks", CELL_COLUMNS + 3,
+           "Identical distinct", CELL_COLUMNS + 4, "Share % (with dup.)");
+    printf("%*s%*s%s\n", CELL_COLUMNS + 3, "No zero blocks", CELL_COLUMNS, "Bytes to send",
            result->engine == SIMILARITY_EXACT ? "" : "   95 % interval");
-    for (size_t b = 1; b < result->count; b++)
-        print_pair(result, names[b], columns, compare_estimate(&result->rows[0], b));
-    print_pair(result, names[result->count], columns, &result->rows[0].all);
+    for (size_t b = 1; b <= result->count; b++)
+        print_pair(result, names[b], columns, b);
     return 0;
 }
 
@@ -203,16 +245,19 @@ int compare_print(const struct compare_result *result)
 
 /* ---- all against all ---------------------------------------------------------- */
 
-static struct cell bytes_to_send(const struct similarity_figures *figures)
+static struct cell bytes_to_send(const struct compare_result *result, const struct compare_row *row,
+                                 size_t b)
 {
     struct cell cell = {""};
 
-    string_copy(cell.text, sizeof(cell.text), human_memory(figures->bytes_to_send).text);
+    string_copy(cell.text, sizeof(cell.text),
+                human_memory(compare_estimate(result, row, b)->best.bytes_to_send).text);
     return cell;
 }
 
 static void print_grid(const struct compare_result *result, const char *title,
-                       struct cell (*format)(const struct similarity_figures *figures))
+                       struct cell (*format)(const struct compare_result *result,
+                                             const struct compare_row *row, size_t b))
 {
     printf("\n%s\n%4s", title, "");
     for (size_t b = 0; b < result->count; b++)
@@ -223,9 +268,8 @@ static void print_grid(const struct compare_result *result, const char *title,
 
         printf("%4zu", i + 1);
         for (size_t b = 0; b < result->count; b++)
-            printf("%*s", CELL_COLUMNS,
-                   b == row->a ? "-" : format(&compare_estimate(row, b)->best).text);
-        printf("%*s\n", CELL_COLUMNS, format(&row->all.best).text);
+            printf("%*s", CELL_COLUMNS, b == row->a ? "-" : format(result, row, b).text);
+        printf("%*s\n", CELL_COLUMNS, format(result, row, result->count).text);
     }
 }
 
@@ -244,6 +288,7 @@ int compare_print_matrix(const struct compare_result *result)
     }
     print_grid(result, "Share of the row's image, distinct (with duplicates), in the column's, %",
                shares);
+    print_grid(result, "The same without zero blocks, %", shares_nonzero);
     print_grid(result, "Bytes to send of the row's image where the column's is", bytes_to_send);
     return 0;
 }

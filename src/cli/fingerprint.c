@@ -49,8 +49,10 @@ struct fingerprint_options {
 };
 
 /* STATUS_OK, or the status after the error was printed. */
-static int take_option(struct fingerprint_options *options, int key, const char *argument)
+static int take_option(void *context, int key, const char *argument)
 {
+    struct fingerprint_options *options = context;
+
     switch (key) {
     case 'o':
         options->output = argument;
@@ -75,18 +77,10 @@ static int take_option(struct fingerprint_options *options, int key, const char 
 /* Returns an exit status, or -1 to go on. */
 static int parse_options(int argc, char **argv, struct fingerprint_options *options)
 {
-    const char *argument = NULL;
-    int key = 0, status;
+    int status = blocks_parse_options(&syntax, argc, argv, take_option, options);
 
-    while ((key = options_next(&syntax, argc, argv, &argument)) >= 0) {
-        status = take_option(options, key, argument);
-        if (status != STATUS_OK)
-            return status;
-    }
-    if (key == OPTIONS_HELP)
-        return STATUS_OK;
-    if (key == OPTIONS_ERROR)
-        return STATUS_USAGE;
+    if (status >= 0)
+        return status;
     if (optind == argc)
         return command_usage_error(syntax.name, "no %s given",
                                    options->show || options->verify ? "fingerprint" : "image");
@@ -158,15 +152,18 @@ static int default_output(const struct fingerprint_options *options, char **ret_
 /* A fingerprint may be replaced by a newer one, and nothing else may. */
 static int check_output(const char *output, struct error *err)
 {
+    struct fingerprint_file *there = NULL;
     struct stat status;
 
     if (lstat(output, &status) < 0)
         return errno == ENOENT ? 0 : error_set(err, -errno, "%s: %s", output, strerror(errno));
     if (S_ISDIR(status.st_mode))
         return error_set(err, -EISDIR, "%s is a directory, no place for a fingerprint", output);
-    if (!fingerprint_file_is(output))
+    /* All of its head must be right: the first bytes alone may be those of a guest's disk. */
+    if (fingerprint_file_open(output, FINGERPRINT_PART_HEAD, false, &there, NULL) < 0)
         return error_set(err, -EEXIST, "%s is there and is no fingerprint: not overwritten",
                          output);
+    fingerprint_file_close(there);
     return 0;
 }
 
@@ -175,11 +172,7 @@ static int report_made(const struct fingerprint_options *options, const char *ou
 {
     struct fingerprint_report report = {.file = file, .path = output, .seconds = seconds};
 
-    if (file->view.identity.provisional)
-        command_error(syntax.name,
-                      "note: %s was written to while it was read; its fingerprint is "
-                      "provisional",
-                      options->operand);
+    blocks_note_provisional(syntax.name, options->operand, file);
     return print_report(options, &report);
 }
 
@@ -197,8 +190,10 @@ static int make(const struct fingerprint_options *options)
             return command_error(syntax.name, "out of memory");
         output = default_name;
     }
-    if (fingerprint_file_is(options->operand))
-        return command_error(syntax.name, "%s is a fingerprint already (see --show)",
+    if (!options->blocks.image.format && fingerprint_file_is(options->operand))
+        return command_error(syntax.name,
+                             "%s is a fingerprint already (see --show; --format raw reads a disk "
+                             "that begins like one)",
                              options->operand);
     if (blocks_stop_watch(&err) < 0 || check_output(output, &err) < 0)
         return command_error(syntax.name, "%s", err.text);

@@ -128,7 +128,7 @@ void fingerprint_report_print(const struct fingerprint_report *report)
                    .text);
     }
     if (view->identity.provisional)
-        print_text("Provisional", "yes: the image was written to while it was read");
+        print_text("Provisional", "yes: the image " BLOCKS_PROVISIONAL);
     if (report->verified)
         print_text("Verified", "all checksums, totals and the order of digests");
 }

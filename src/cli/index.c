@@ -100,8 +100,10 @@ static int take_flag(struct index_options *options, int key)
 }
 
 /* STATUS_OK, or the status after the error was printed. */
-static int take_option(struct index_options *options, int key, const char *argument)
+static int take_option(void *context, int key, const char *argument)
 {
+    struct index_options *options = context;
+
     switch (key) {
     case 'c':
         options->connect = true;
@@ -141,19 +143,10 @@ static int check_options(const struct index_options *options)
 /* Returns an exit status, or -1 to go on. */
 static int parse_options(int argc, char **argv, struct index_options *options)
 {
-    const char *argument = NULL;
-    int key = 0;
+    int status = blocks_parse_options(&syntax, argc, argv, take_option, options);
 
-    while ((key = options_next(&syntax, argc, argv, &argument)) >= 0) {
-        int status = take_option(options, key, argument);
-
-        if (status != STATUS_OK)
-            return status;
-    }
-    if (key == OPTIONS_HELP)
-        return STATUS_OK;
-    if (key == OPTIONS_ERROR)
-        return STATUS_USAGE;
+    if (status >= 0)
+        return status;
     options->operands = argv + optind;
     options->operand_count = argc - optind;
     return check_options(options);

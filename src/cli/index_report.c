@@ -7,10 +7,10 @@
 
 struct index_report {
     const struct index_options *options;
-    bool lines;                 /* one for each image */
-    struct blocks_bar *bar;     /* of the image that is being read, or NULL */
-    double begun_s;             /* when that reading began */
-    struct json_object *images; /* array, with --json */
+    bool lines;                            /* one for each image */
+    struct blocks_bar *bar;                /* of the image that is being read, or NULL */
+    double begun_s;                        /* when that reading began */
+    struct json_object *images, *problems; /* arrays, with --json */
 };
 
 struct index_report *index_report_new(const struct index_options *options)
@@ -22,6 +22,7 @@ struct index_report *index_report_new(const struct index_options *options)
     report->options = options;
     report->lines = !options->json && (options->verbose || isatty(STDOUT_FILENO));
     report->images = options->json ? json_object_new_array() : NULL;
+    report->problems = options->json ? json_object_new_array() : NULL;
     return report;
 }
 
@@ -31,6 +32,7 @@ void index_report_free(struct index_report *report)
         return;
     index_report_pause(report);
     json_object_put(report->images);
+    json_object_put(report->problems);
     free(report);
 }
 
@@ -65,6 +67,7 @@ static const char *result_of(enum catalog_event event)
         return "same";
     case CATALOG_BEGUN:
     case CATALOG_WAITING:
+    case CATALOG_PROBLEM:
         break;
     }
     return NULL;
@@ -87,6 +90,19 @@ static void add_json(struct index_report *report, const struct catalog_report *e
     if (event->event == CATALOG_SAME)
         blocks_json_add(object, "same_as", blocks_json_text(event->same_as));
     blocks_json_append(report->images, object);
+}
+
+/* What is wrong with no image in particular. `path` may be "". */
+static void tell_problem(struct index_report *report, const char *path, const char *error)
+{
+    command_error(INDEX_COMMAND, "%s", error);
+    if (report->options->json) {
+        struct json_object *object = json_object_new_object();
+
+        blocks_json_add(object, "path", *path ? blocks_json_text(path) : NULL);
+        blocks_json_add(object, "error", blocks_json_text(error));
+        blocks_json_append(report->problems, object);
+    }
 }
 
 static void print_line(const struct catalog_report *event, double seconds)
@@ -137,6 +153,10 @@ void index_report_event(void *context, const struct catalog_report *event)
                       event->path);
         return;
     }
+    if (event->event == CATALOG_PROBLEM) {
+        tell_problem(report, event->path, event->error->text);
+        return;
+    }
     if (event->event == CATALOG_FAILED)
         command_error(INDEX_COMMAND, "%s", event->error->text);
     if (report->options->json)
@@ -147,26 +167,14 @@ void index_report_event(void *context, const struct catalog_report *event)
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
-static void print_summary(const struct catalog_summary *summary, size_t failed)
+static void print_summary(const struct catalog_summary *summary, size_t problems)
 {
-    printf("%zu image%s: %zu read (%s), %zu unchanged, %zu dropped, %zu failed\n", summary->images,
+    printf("%zu image%s: %zu read (%s), %zu unchanged, %zu failed; %zu dropped", summary->images,
            summary->images == 1 ? "" : "s", summary->read, human_memory(summary->bytes_read).text,
-           summary->unchanged, summary->dropped, failed);
-}
-
-static struct json_object *problems_json(const struct catalog_images *images)
-{
-    struct json_object *array = json_object_new_array();
-
-    for (size_t i = 0; i < images->problem_count; i++) {
-        const struct catalog_problem *problem = &images->problems[i];
-        struct json_object *object = json_object_new_object();
-
-        blocks_json_add(object, "path", *problem->path ? blocks_json_text(problem->path) : NULL);
-        blocks_json_add(object, "error", blocks_json_text(problem->error.text));
-        blocks_json_append(array, object);
-    }
-    return array;
+           summary->unchanged, summary->failed, summary->dropped);
+    if (problems > 0)
+        printf("; %zu other problem%s", problems, problems == 1 ? "" : "s");
+    putchar('\n');
 }
 
 static struct json_object *summary_json(const struct catalog_summary *summary)
@@ -186,14 +194,14 @@ static struct json_object *summary_json(const struct catalog_summary *summary)
 int index_report_print(struct index_report *report, const struct catalog_images *images,
                        const struct catalog_summary *summary)
 {
-    size_t failed = summary->failed + images->problem_count;
-    int status = failed > 0 ? STATUS_FAILED : STATUS_OK;
+    size_t problems = summary->problems + images->problem_count;
+    int status = summary->failed + problems > 0 ? STATUS_FAILED : STATUS_OK;
     struct json_object *root;
 
     for (size_t i = 0; i < images->problem_count; i++)
-        command_error(INDEX_COMMAND, "%s", images->problems[i].error.text);
+        tell_problem(report, images->problems[i].path, images->problems[i].error.text);
     if (!report->options->json) {
-        print_summary(summary, failed);
+        print_summary(summary, problems);
         return status;
     }
     root = json_object_new_object();
@@ -201,7 +209,8 @@ int index_report_print(struct index_report *report, const struct catalog_images 
     blocks_json_add(root, "summary", summary_json(summary));
     blocks_json_add(root, "images", report->images);
     report->images = NULL;
-    blocks_json_add(root, "problems", problems_json(images));
+    blocks_json_add(root, "problems", report->problems);
+    report->problems = NULL;
     if (blocks_json_print(INDEX_COMMAND, root) != STATUS_OK)
         return STATUS_FAILED;
     return status;

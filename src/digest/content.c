@@ -50,21 +50,14 @@ void digest_content_portable(uint32_t state[8], const uint8_t *bytes, size_t chu
     }
 }
 
-static void add_chunks(struct digest_content *content, const uint8_t *bytes, size_t chunks)
-{
-    if (digest_content_has_shani())
-        digest_content_shani(content->state, bytes, chunks);
-    else
-        digest_content_portable(content->state, bytes, chunks);
-}
-
 void digest_content_init(struct digest_content *content)
 {
     struct digest_plan plan;
 
     /* Its state before the first chunk is SHA-256's own. */
     (void)digest_plan_init(&plan, DIGEST_SHA256, DIGEST_BLOCK_MIN, NULL, NULL);
-    *content = (struct digest_content){0};
+    *content = (struct digest_content){.run = digest_content_has_shani() ? digest_content_shani
+                                                                         : digest_content_portable};
     memcpy(content->state, plan.state, sizeof(content->state));
 }
 
@@ -83,9 +76,9 @@ void digest_content_add(struct digest_content *content, const void *bytes, size_
         at += missing;
         length -= missing;
         if (waiting + missing == CHUNK)
-            add_chunks(content, content->waiting, 1);
+            content->run(content->state, content->waiting, 1);
     }
-    add_chunks(content, at, length / CHUNK);
+    content->run(content->state, at, length / CHUNK);
     /* What waits from before is only there where nothing is left of `length`. */
     if (length % CHUNK > 0)
         memcpy(content->waiting, at + length / CHUNK * CHUNK, length % CHUNK);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One image becomes one fingerprint or several: threads, their end, and what the files say. */
 #include "fingerprint/build.h"
+#include "fingerprint/writer_crew.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,12 +12,12 @@
 #define MEMORY_DEFAULT        ((size_t)512 << 20)
 #define MEMORY_LEAST          ((size_t)16 << 20)
 #define THREADS_BY_PROCESSORS 8U
-#define THREADS_MOST          64U
+#define THREADS_MOST          FINGERPRINT_MAX_THREADS
 #define PROGRESS_NS           100000000L
 /* What is read stays in the processor's own cache until it is digested. */
 #define CHUNK_RAW ((size_t)256 << 10)
 /* qemu-nbd wants more to do at once. */
-#define CHUNK_OTHER ((size_t)4 << 20)
+#define CHUNK_OTHER ((size_t)2 << 20)
 /* Blocks in a chunk, so that few groups of blocks are filled only in part. */
 #define CHUNK_BLOCKS ((size_t)64)
 
@@ -28,6 +29,8 @@ struct job {
     const char *path; /* of the image */
     bool in_use;      /* seen at one time at least */
     time_t began_s;   /* what changes from here on may not be in the fingerprint */
+    size_t finished;  /* fingerprints */
+    double told_s;    /* when progress was told last */
     struct build build;
 };
 
@@ -116,6 +119,43 @@ static int check_wishes(struct job *job, struct error *err)
     return 0;
 }
 
+/* ---- the caller ------------------------------------------------------------------- */
+
+static void tell_progress(struct job *job, double finishing)
+{
+    struct scan *scan = &job->build.scan;
+    struct fingerprint_progress progress;
+
+    if (job->options.progress == NULL)
+        return;
+    /* In this order nothing is done that is not known. */
+    progress.bytes_done = scan->bytes_done;
+    progress.bytes_known = scan->bytes_known;
+    progress.offset = scan->position;
+    progress.virtual_size = scan->size;
+    progress.finishing = finishing;
+    job->options.progress(job->options.context, &progress);
+}
+
+static bool is_stopped(void *context)
+{
+    const struct job *job = context;
+
+    return job->options.stopped != NULL && job->options.stopped(job->options.context);
+}
+
+/* A writer's share of what follows the reading. */
+static void finishing(void *context, double share)
+{
+    struct job *job = context;
+    double now_s = clock_monotonic_s();
+
+    if (share < 1 && now_s - job->told_s < PROGRESS_NS / 1e9)
+        return;
+    job->told_s = now_s;
+    tell_progress(job, ((double)job->finished + share) / (double)job->build.count);
+}
+
 /* ---- writers ----------------------------------------------------------------------- */
 
 static int new_writer(struct job *job, size_t which, size_t memory_bytes, struct error *err)
@@ -133,8 +173,7 @@ static int new_writer(struct job *job, size_t which, size_t memory_bytes, struct
         .memory_bytes = memory_bytes,
         .blocks_expected = (size + (wish->block_size - 1)) / wish->block_size,
         .sync = job->options.sync,
-        .stopped = job->options.stopped,
-        .context = job->options.context,
+        .caller = {is_stopped, finishing, job},
     };
 
     if (wish->kind == DIGEST_KEYED_SHA256)
@@ -182,25 +221,6 @@ static int prepare(struct job *job, struct error *err)
 
 /* ---- reading ------------------------------------------------------------------------ */
 
-static void tell_progress(struct job *job)
-{
-    struct scan *scan = &job->build.scan;
-    struct fingerprint_progress progress;
-
-    if (job->options.progress == NULL)
-        return;
-    pthread_mutex_lock(&scan->lock);
-    progress = (struct fingerprint_progress){scan->bytes_done, scan->bytes_known, scan->position,
-                                             scan->size};
-    pthread_mutex_unlock(&scan->lock);
-    job->options.progress(job->options.context, &progress);
-}
-
-static bool is_stopped(const struct job *job)
-{
-    return job->options.stopped != NULL && job->options.stopped(job->options.context);
-}
-
 static int stopped_error(const struct job *job, struct error *err)
 {
     return error_set(err, -ECANCELED, "%s: stopped", job->path);
@@ -227,21 +247,16 @@ static bool wait_a_tick(struct scan *scan)
     return running;
 }
 
-/* Signals are for the caller's threads. Returns how many there are. */
+/* Returns how many there are. */
 static unsigned start_workers(struct job *job, struct build_worker *workers)
 {
     struct scan *scan = &job->build.scan;
-    sigset_t all, before;
+    sigset_t before;
     unsigned started = 0;
     struct error err;
     int rc = 0;
 
-    sigfillset(&all);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGILL);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    crew_block_signals(&before);
     for (; started < job->threads && rc == 0; started += rc == 0) {
         workers[started] = (struct build_worker){.build = &job->build, .number = started};
         pthread_mutex_lock(&scan->lock);
@@ -266,7 +281,7 @@ static int read_image(struct job *job, struct error *err)
     unsigned started = start_workers(job, workers);
 
     while (wait_a_tick(scan)) {
-        tell_progress(job);
+        tell_progress(job, 0);
         if (is_stopped(job)) {
             struct error stop;
 
@@ -275,7 +290,7 @@ static int read_image(struct job *job, struct error *err)
     }
     for (unsigned i = 0; i < started; i++)
         pthread_join(workers[i].thread, NULL);
-    tell_progress(job);
+    tell_progress(job, 0);
     if (scan->failed < 0)
         return error_set(err, scan->failed, "%s", scan->failure.text);
     return 0;
@@ -305,8 +320,10 @@ static int finish_writers(struct job *job, const struct fingerprint_identity *id
     for (size_t i = 0; i < job->build.count; i++) {
         struct build_wish *wish = &job->build.wishes[i];
         struct fingerprint_writer_end end = {*identity, wish->zeroes.count, wish->zeroes.first};
-        int rc = fingerprint_writer_finish(wish->writer, &end, err);
+        int rc;
 
+        job->finished = i;
+        rc = fingerprint_writer_finish(wish->writer, &end, err);
         if (rc < 0)
             return rc;
     }
@@ -347,6 +364,9 @@ static int publish(struct job *job, struct fingerprint_file **files, struct erro
 
     for (size_t i = 0; i < job->build.count && files != NULL && rc == 0; i++)
         rc = fingerprint_writer_open(job->build.wishes[i].writer, &files[i], err);
+    /* What can be known before is no reason to leave a part of them. */
+    for (size_t i = 0; i < job->build.count && rc == 0; i++)
+        rc = fingerprint_writer_check_name(job->build.wishes[i].writer, err);
     for (size_t i = 0; i < job->build.count && rc == 0; i++)
         rc = fingerprint_writer_publish(job->build.wishes[i].writer, err);
     return rc;

@@ -111,7 +111,7 @@ static int put_chunk(struct desk *desk, size_t which, struct error *err)
 /* Holes, up to `end`. False: all shall stop. */
 static bool add_zeroes(struct build *build, uint64_t end)
 {
-    static const uint8_t zeroes[4096];
+    static const uint8_t zeroes[DIGEST_BLOCK_MAX];
 
     while (build->content_end < end) {
         uint64_t left = end - build->content_end;

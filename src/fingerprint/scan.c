@@ -19,6 +19,7 @@ void scan_init(struct scan *scan, struct image *image, size_t grain, size_t chun
 
     *scan = (struct scan){
         .image = image, .size = image_size(image), .grain = grain, .chunk_bytes = chunk_bytes};
+    pthread_mutex_init(&scan->walk, NULL);
     pthread_mutex_init(&scan->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -34,23 +35,20 @@ void scan_destroy(struct scan *scan)
     pthread_cond_destroy(&scan->moved);
     pthread_cond_destroy(&scan->ended);
     pthread_mutex_destroy(&scan->lock);
+    pthread_mutex_destroy(&scan->walk);
 }
 
-static void fail_locked(struct scan *scan, int code, const struct error *err)
+void scan_fail(struct scan *scan, int code, const struct error *err)
 {
+    pthread_mutex_lock(&scan->lock);
     if (scan->failed == 0) {
         scan->failed = code;
         scan->failure = *err;
         atomic_store(&scan->halted, true);
     }
     pthread_cond_broadcast(&scan->moved);
-}
-
-void scan_fail(struct scan *scan, int code, const struct error *err)
-{
-    pthread_mutex_lock(&scan->lock);
-    fail_locked(scan, code, err);
     pthread_mutex_unlock(&scan->lock);
+    image_interrupt(scan->image);
 }
 
 /* ---- chunks ------------------------------------------------------------------- */
@@ -175,22 +173,22 @@ bool scan_take(struct scan *scan, struct scan_chunk *chunk, bool whole)
     bool taken = false;
     int rc = 0;
 
-    pthread_mutex_lock(&scan->lock);
     scan->bytes_done += chunk->data_bytes;
     chunk->data_bytes = 0;
     chunk->data_count = chunk->read_count = 0;
-    if (scan->failed == 0 && scan->position < scan->size) {
+    pthread_mutex_lock(&scan->walk);
+    if (!atomic_load(&scan->halted) && scan->position < scan->size) {
         rc = fill_chunk(scan, chunk, &err);
-        if (rc < 0)
-            fail_locked(scan, rc, &err);
         chunk->number = scan->chunks;
         /* The next one's first read begins at the block that holds the position. */
-        chunk->end = scan->position < scan->size ? round_down(scan->position, scan->grain)
-                                                 : scan->position;
-        taken = scan->failed == 0 && (whole || chunk->data_count > 0);
+        chunk->end =
+            scan->position < scan->size ? round_down(scan->position, scan->grain) : scan->position;
+        taken = rc == 0 && !atomic_load(&scan->halted) && (whole || chunk->data_count > 0);
         scan->chunks += taken;
     }
-    pthread_mutex_unlock(&scan->lock);
+    pthread_mutex_unlock(&scan->walk);
+    if (rc < 0)
+        scan_fail(scan, rc, &err);
     return taken;
 }
 

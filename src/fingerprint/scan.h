@@ -40,15 +40,18 @@ struct scan {
     uint64_t size; /* of the image */
     size_t grain, chunk_bytes;
 
-    pthread_mutex_t lock; /* of all that follows */
+    /* Whoever walks on through the image holds it, as long as the image takes to answer. */
+    pthread_mutex_t walk;
+    struct image_extent extent;   /* under `walk` */
+    uint64_t chunks;              /* dealt out; under `walk` */
+    _Atomic uint64_t position;    /* up to here everything was looked at; moved under `walk` */
+    _Atomic uint64_t bytes_known; /* data found */
+    _Atomic uint64_t bytes_done;  /* data that was worked on */
+
+    pthread_mutex_t lock; /* of all that follows; nobody waits for anything else with it */
     pthread_cond_t ended; /* a thread ended; on CLOCK_MONOTONIC */
     pthread_cond_t moved; /* `turn` moved on, or there was a failure */
-    struct image_extent extent;
-    uint64_t position;    /* up to here everything was dealt out */
-    uint64_t chunks;      /* dealt out */
     uint64_t turn;        /* chunks whose content was taken, in order */
-    uint64_t bytes_known; /* data found */
-    uint64_t bytes_done;  /* data that was worked on */
     unsigned running;     /* threads */
     int failed;           /* the first failure */
     struct error failure;
@@ -60,7 +63,7 @@ void scan_init(struct scan *scan, struct image *image, size_t grain, size_t chun
 /* One that is all zeroes is fine. */
 void scan_destroy(struct scan *scan);
 
-/* The first failure stays; everybody stops. */
+/* The first failure stays; everybody stops, and the image is interrupted. */
 void scan_fail(struct scan *scan, int code, const struct error *err);
 
 /* Room for the largest chunk, twice. */

@@ -25,7 +25,7 @@
 #define TOP_FROM    ((size_t)1 << 15)
 #define GROUP       8 /* entries that go out at once: 192 bytes, three cache lines */
 #define LINE        64
-#define LEAF_BITS   11
+#define LEAF_BITS   12
 #define SMALL_PART  24 /* entries that an insertion sort still takes */
 #define DIGEST_BITS (DIGEST_BYTES * 8)
 
@@ -59,14 +59,27 @@ static inline bool is_less(const struct fingerprint_entry *left,
     return half(&left->digest, 1) < half(&right->digest, 1);
 }
 
+/* Most entries are in order by now, which their first halves tell: these stay in registers. */
 static void insertion_sort(struct fingerprint_entry *entries, size_t count)
 {
+    uint64_t highest = count > 0 ? half(&entries[0].digest, 0) : 0;
+
     for (size_t i = 1; i < count; i++) {
-        struct fingerprint_entry moving = entries[i];
+        uint64_t own = half(&entries[i].digest, 0);
+        struct fingerprint_entry moving;
         size_t at = i;
 
-        for (; at > 0 && is_less(&moving, &entries[at - 1]); at--)
+        if (own > highest) {
+            highest = own;
+            continue;
+        }
+        if (!is_less(&entries[i], &entries[i - 1]))
+            continue;
+        moving = entries[i];
+        do {
             entries[at] = entries[at - 1];
+            at--;
+        } while (at > 0 && is_less(&moving, &entries[at - 1]));
         entries[at] = moving;
     }
 }

@@ -34,7 +34,7 @@ struct worker {
 struct fingerprint_writer {
     struct fingerprint_writer_settings settings; /* without strings */
     char *path, *temporary;
-    struct place file;
+    struct new_file file;
     unsigned bits; /* 2^bits buckets */
     struct worker *workers;
     struct spill *spills; /* one a worker */
@@ -95,9 +95,9 @@ int fingerprint_writer_new(const struct fingerprint_writer_settings *settings,
     for (unsigned i = 0; i < settings->workers; i++)
         spill_init(&writer->spills[i], writer->temporary, finish_interval(merged_entries(writer)));
     if (writer->path != NULL)
-        rc = place_beside(writer->path, &writer->file, err);
+        rc = new_file_beside(writer->path, &writer->file, err);
     else
-        rc = place_nameless(writer->temporary, &writer->file, err);
+        rc = new_file_nameless(writer->temporary, &writer->file, err);
     if (rc < 0) {
         fingerprint_writer_free(writer);
         return rc;
@@ -116,7 +116,7 @@ void fingerprint_writer_free(struct fingerprint_writer *writer)
     }
     for (unsigned i = 0; writer->spills != NULL && i < writer->settings.workers; i++)
         spill_release(&writer->spills[i]);
-    place_release(&writer->file);
+    new_file_release(&writer->file);
     free(writer->workers);
     free(writer->spills);
     free(writer->path);
@@ -228,8 +228,10 @@ static int from_disk(struct fingerprint_writer *writer, struct crew *crew, struc
                      struct error *err)
 {
     unsigned count = writer->settings.workers;
-    int rc = crew_run(crew, count, work_last_spills, writer, err);
+    int rc;
 
+    crew_reach(crew, 0.1);
+    rc = crew_run(crew, count, work_last_spills, writer, err);
     if (rc < 0)
         return rc;
     return finish_from_disk(crew, output, writer->spills, count, merged_entries(writer), err);
@@ -316,18 +318,25 @@ int fingerprint_writer_finish(struct fingerprint_writer *writer,
 
     if (rc < 0)
         return rc;
-    crew_init(&crew, writer->settings.workers, writer->settings.stopped, writer->settings.context);
+    crew_init(&crew, writer->settings.workers, &writer->settings.caller);
     rc = finish(writer, &end->identity, &crew, &output, err);
     output_release(&output);
     crew_destroy(&crew);
     if (rc == 0 && writer->settings.sync)
-        rc = place_sync(&writer->file, err);
+        rc = new_file_sync(&writer->file, err);
+    if (rc == 0 && writer->settings.caller.progress != NULL)
+        writer->settings.caller.progress(writer->settings.caller.context, 1);
     return rc;
+}
+
+int fingerprint_writer_check_name(const struct fingerprint_writer *writer, struct error *err)
+{
+    return new_file_check(&writer->file, err);
 }
 
 int fingerprint_writer_publish(struct fingerprint_writer *writer, struct error *err)
 {
-    return place_publish(&writer->file, err);
+    return new_file_publish(&writer->file, err);
 }
 
 int fingerprint_writer_open(struct fingerprint_writer *writer, struct fingerprint_file **ret_file,

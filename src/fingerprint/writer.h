@@ -9,6 +9,8 @@
 
 #include "setmov/fingerprint_file.h"
 
+#include "fingerprint/writer_crew.h"
+
 /* At most so many entries are asked for at once. */
 #define FINGERPRINT_WRITER_BATCH 4096
 
@@ -19,14 +21,13 @@ struct fingerprint_writer_settings {
     uint32_t block_size;
     uint8_t key_id[8];
     struct digest zero_digest;
-    const char *path;               /* as in struct fingerprint_wish */
-    const char *temporary;          /* a directory, never NULL */
-    unsigned workers;               /* threads that add, numbered from 0 */
-    size_t memory_bytes;            /* for entries of all workers and what sorting needs */
-    uint64_t blocks_expected;       /* a guess of how many entries come, 0: none; saves memory */
-    bool sync;                      /* as in struct fingerprint_build_options */
-    bool (*stopped)(void *context); /* asked now and then while finishing; may be NULL */
-    void *context;
+    const char *path;          /* as in struct fingerprint_wish */
+    const char *temporary;     /* a directory, never NULL */
+    unsigned workers;          /* threads that add, numbered from 0 */
+    size_t memory_bytes;       /* for entries of all workers and what sorting needs */
+    uint64_t blocks_expected;  /* a guess of how many entries come, 0: none; saves memory */
+    bool sync;                 /* as in struct fingerprint_build_options */
+    struct crew_caller caller; /* called now and then while finishing */
 };
 
 /* What only the reader of the image knows. */
@@ -36,7 +37,7 @@ struct fingerprint_writer_end {
     uint64_t first_zero_block; /* number of the lowest, where zero_blocks > 0 */
 };
 
-/* Makes the file beside its name; nothing of the settings but `context` is kept by reference. */
+/* Makes the file beside its name; nothing of the settings but `caller` is kept by reference. */
 int fingerprint_writer_new(const struct fingerprint_writer_settings *settings,
                            struct fingerprint_writer **ret_writer, struct error *err);
 
@@ -57,6 +58,9 @@ void fingerprint_writer_commit(struct fingerprint_writer *writer, unsigned worke
  */
 int fingerprint_writer_finish(struct fingerprint_writer *writer,
                               const struct fingerprint_writer_end *end, struct error *err);
+
+/* May it have its name? Somebody may have made a directory or a device there meanwhile. */
+int fingerprint_writer_check_name(const struct fingerprint_writer *writer, struct error *err);
 
 /* Gives it its name. So several writers can first all finish, then all publish. */
 int fingerprint_writer_publish(struct fingerprint_writer *writer, struct error *err);

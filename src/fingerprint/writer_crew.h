@@ -6,13 +6,21 @@
 #include "setmov/base.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+
+/* Whom the work is for: both are called by the thread that called crew_run() only. Or NULL. */
+struct crew_caller {
+    bool (*stopped)(void *context);
+    void (*progress)(void *context, double share); /* of the whole work, 0 to 1 */
+    void *context;
+};
 
 struct crew {
     unsigned threads;
-    bool (*stopped)(void *context); /* asked by the thread that called crew_work() only */
-    void *stopped_context;
-    atomic_size_t next; /* unit */
+    struct crew_caller caller;
+    double share, next_share; /* of the whole work: behind us, and when this run is done */
+    atomic_size_t next;       /* unit */
     size_t units;
     atomic_int failed; /* the first failure */
     struct error failure;
@@ -24,8 +32,17 @@ struct crew {
 /* One thread's part: takes units until there are none. `member` counts from 0. */
 typedef void crew_work(struct crew *crew, unsigned member, void *context);
 
-void crew_init(struct crew *crew, unsigned threads, bool (*stopped)(void *), void *context);
+void crew_init(struct crew *crew, unsigned threads, const struct crew_caller *caller);
 void crew_destroy(struct crew *crew);
+
+/* With the next run so much of the whole work is done. */
+void crew_reach(struct crew *crew, double share);
+
+/*
+ * Threads made while it lasts get no signals but those of their own faults:
+ * the others are for the caller's threads. `ret_before` is to be set again after.
+ */
+void crew_block_signals(sigset_t *ret_before);
 
 /* Runs `work` with all threads, this one too; returns the first failure, or -ECANCELED. */
 int crew_run(struct crew *crew, size_t units, crew_work *work, void *context, struct error *err);

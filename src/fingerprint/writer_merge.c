@@ -57,14 +57,18 @@ static void work_from_memory(struct crew *crew, unsigned member, void *context)
     if (rc < 0)
         crew_fail(crew, rc, &err);
     while (crew_take(crew, member, &unit)) {
-        size_t bucket = unit * from->buckets_per_unit, end = bucket + from->buckets_per_unit;
+        size_t begin = unit * from->buckets_per_unit, end = begin + from->buckets_per_unit, bucket;
         bool good = true;
 
         emitter_begin(&emitter, unit);
-        for (; good && bucket < end && bucket < from->buckets; bucket++)
+        end = end < from->buckets ? end : from->buckets;
+        for (bucket = begin; good && bucket < end; bucket++)
             good = emit_bucket(from, &emitter, bucket, &pair);
         if (!good || !emitter_end(&emitter))
             break;
+        /* It had its turn, so all before it had theirs. */
+        for (size_t i = 0; i < from->count; i++)
+            run_release(from->runs[i], begin, end);
     }
     run_pair_release(&pair);
     emitter_release(&emitter);
@@ -86,6 +90,7 @@ int finish_from_memory(struct crew *crew, struct output *output, struct run **ru
     from.buckets_per_unit = from.buckets * UNIT_ENTRIES / entries;
     if (from.buckets_per_unit < 1)
         from.buckets_per_unit = 1;
+    crew_reach(crew, 0.7);
     return crew_run(crew, (from.buckets + from.buckets_per_unit - 1) / from.buckets_per_unit,
                     work_from_memory, &from, err);
 }
@@ -229,6 +234,7 @@ static int merge_levels(struct crew *crew, struct spill *spills, size_t count, s
             return 0;
         for (size_t i = 0; i < count; i++)
             spill_init(&merged[i], temporary, interval);
+        crew_reach(crew, (crew->share + 0.4) / 2);
         rc = crew_run(crew, (left + at_once - 1) / at_once, work_level, &level, err);
         for (size_t i = 0; i < count; i++) {
             spill_release(&spills[i]);
@@ -256,6 +262,7 @@ int finish_from_disk(struct crew *crew, struct output *output, struct spill *spi
         return rc;
     rc = merge_plan(&from.merge, runs, left, finish_interval(entries), range_entries(left, entries),
                     err);
+    crew_reach(crew, 0.7);
     if (rc == 0)
         rc = crew_run(crew, from.merge.ranges, work_from_disk, &from, err);
     merge_release(&from.merge);

@@ -9,6 +9,8 @@
 
 /* Digests that go out at once: 256 KiB of them; what is in the works should fit the cache. */
 #define ROOM ((size_t)16384)
+/* Of the file, that is asked for at once, at most. */
+#define STEP ((uint64_t)8 << 20)
 /* Of frequent digests, before a file is made. */
 #define STREAM_BYTES ((size_t)1 << 20)
 
@@ -23,9 +25,10 @@ static int stream_add(struct stream *stream, const char *temporary, const void *
         return 0;
     if (stream->length + length > STREAM_BYTES && stream->length > 0) {
         if (stream->place.fd < 0)
-            rc = place_nameless(temporary, &stream->place, err);
+            rc = new_file_nameless(temporary, &stream->place, err);
         if (rc == 0)
-            rc = place_write(&stream->place, stream->bytes, stream->length, stream->written, err);
+            rc =
+                new_file_write(&stream->place, stream->bytes, stream->length, stream->written, err);
         if (rc < 0)
             return rc;
         stream->written += stream->length;
@@ -42,14 +45,14 @@ static int stream_add(struct stream *stream, const char *temporary, const void *
 
 static void stream_release(struct stream *stream)
 {
-    place_release(&stream->place);
+    new_file_release(&stream->place);
     free(stream->bytes);
     stream->bytes = NULL;
 }
 
 /* ---- what is shared ---- */
 
-void output_init(struct output *output, struct place *file, const char *temporary,
+void output_init(struct output *output, struct new_file *file, const char *temporary,
                  uint64_t digests_offset, const struct digest *zero_digest)
 {
     struct stream empty = {.place = {.fd = -1}};
@@ -82,13 +85,29 @@ int output_places_in_memory(struct output *output, size_t entries, struct error 
 
 int output_places_in_file(struct output *output, struct error *err)
 {
-    return place_nameless(output->temporary, &output->places, err);
+    return new_file_nameless(output->temporary, &output->places, err);
+}
+
+/* Of what is asked for while digests are written, places take what is left over. */
+void output_allocate(struct output *output, uint64_t end)
+{
+    uint64_t length, least = end / 4 < STEP ? end / 4 : STEP;
+
+    if (end <= output->allocated)
+        return;
+    length = end - output->allocated;
+    if (length < least)
+        length = least;
+    if (new_file_allocate(output->file, output->allocated, length))
+        output->allocated += length;
+    else
+        output->allocated = UINT64_MAX;
 }
 
 void output_release(struct output *output)
 {
     pages_free(output->places_memory, output->places_bytes);
-    place_release(&output->places);
+    new_file_release(&output->places);
     stream_release(&output->frequent_digests);
     stream_release(&output->frequent_multiplicity);
 }
@@ -97,8 +116,8 @@ static int write_places(const struct output *output, const uint64_t *places, siz
                         uint64_t before, struct error *err)
 {
     if (output->places_memory == NULL)
-        return place_write(&output->places, places, count * sizeof(*places),
-                           before * sizeof(*places), err);
+        return new_file_write(&output->places, places, count * sizeof(*places),
+                              before * sizeof(*places), err);
     memcpy(output->places_memory + before * sizeof(*places), places, count * sizeof(*places));
     return 0;
 }
@@ -185,11 +204,13 @@ static bool flush(struct emitter *emitter, bool is_last)
     emitter->has_turn = true;
     before = output->distinct;
     rc = account(emitter, &err);
+    output_allocate(output, output->digests_offset + output->distinct * sizeof(struct digest));
     if (is_last)
         crew_pass_turn(emitter->crew);
     if (rc == 0)
-        rc = place_write(output->file, emitter->digests, emitter->count * sizeof(*emitter->digests),
-                         output->digests_offset + before * sizeof(*emitter->digests), &err);
+        rc = new_file_write(output->file, emitter->digests,
+                            emitter->count * sizeof(*emitter->digests),
+                            output->digests_offset + before * sizeof(*emitter->digests), &err);
     if (rc == 0)
         rc = write_places(output, emitter->places, emitter->count, before, &err);
     emitter->count = 0;

@@ -8,12 +8,12 @@
 #define FINGERPRINT_WRITER_OUTPUT_H
 
 #include "fingerprint/writer_crew.h"
-#include "fingerprint/writer_place.h"
+#include "setmov/base_new_file.h"
 #include "setmov/fingerprint.h"
 
 /* Bytes that come one behind the other; in memory while they are few. */
 struct stream {
-    struct place place; /* fd -1: none yet */
+    struct new_file place; /* fd -1: none yet */
     uint8_t *bytes;
     size_t length, capacity;
     uint64_t written; /* in the file, before `bytes` */
@@ -22,13 +22,14 @@ struct stream {
 
 /* What all threads share; changed in turn. */
 struct output {
-    struct place *file;
+    struct new_file *file;
     const char *temporary;
     uint64_t digests_offset;
+    uint64_t allocated; /* the file has room up to here; UINT64_MAX: it cannot be asked for */
     /* Places wait until theirs is known: in memory where that has room, else in a file. */
     uint8_t *places_memory;
     size_t places_bytes; /* of that memory */
-    struct place places;
+    struct new_file places;
     uint64_t distinct, sketch, frequent;
     uint64_t zero; /* multiplicity of the zero digest */
     struct digest zero_digest;
@@ -36,11 +37,13 @@ struct output {
     struct stream frequent_digests, frequent_multiplicity;
 };
 
-void output_init(struct output *output, struct place *file, const char *temporary,
+void output_init(struct output *output, struct new_file *file, const char *temporary,
                  uint64_t digests_offset, const struct digest *zero_digest);
 /* Where places wait; all of them are in memory when there is room for that many entries. */
 int output_places_in_memory(struct output *output, size_t entries, struct error *err);
 int output_places_in_file(struct output *output, struct error *err);
+/* Before something is written up to there; what is left over is cut off in the end. */
+void output_allocate(struct output *output, uint64_t end);
 void output_release(struct output *output);
 
 /* One thread's. */

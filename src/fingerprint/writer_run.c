@@ -6,7 +6,9 @@
  * bits. To write to so many places at once would cost a cache line fetched and
  * a page walked for each, so a bucket's entries gather in a small buffer, eight
  * of them, and go out past the cache, whole lines at a time. A bucket's memory
- * is a chain of chunks, so nothing need be known of how many come.
+ * is a chain of chunks, so nothing need be known of how many come. Neighbouring
+ * buckets share slabs of chunks: in the end, buckets go out in order, and the
+ * memory of those that are done serves for the file that is written.
  */
 
 #include "fingerprint/writer_run.h"
@@ -25,6 +27,16 @@
 #define LINE          64
 #define HUGE_PAGE     ((size_t)2 << 20)
 #define NO_CHUNK      UINT32_MAX
+#define SLAB_CHUNKS   ((size_t)4096)
+#define SLAB_BYTES    (SLAB_CHUNKS * CHUNK_BYTES) /* three huge pages */
+#define ZONES_MOST    ((size_t)8)
+/* A zone has begun a huge page; so small a part of the memory may be lost by that. */
+#define ZONES_SHARE  16
+#define ZONE_BUCKETS ((size_t)128) /* at least: fewer have too little */
+
+struct zone {
+    uint32_t next, end; /* chunks of the slab that it has begun */
+};
 
 struct run {
     unsigned bits, threads;
@@ -32,6 +44,11 @@ struct run {
     uint8_t *chunks;    /* pages */
     uint32_t *previous; /* of each chunk: the bucket's chunk before */
     size_t chunk_count, chunk_capacity;
+    unsigned zone_shift; /* bucket >> zone_shift is its zone */
+    size_t zones;        /* buckets that share slabs */
+    struct zone zone[ZONES_MOST];
+    uint8_t *owner; /* the zone of each slab */
+    size_t slab_count, slab_capacity;
     size_t count, largest;             /* entries; entries in the largest bucket, about */
     uint32_t *counts, *tail;           /* of each bucket: entries, last chunk */
     struct fingerprint_entry *waiting; /* of each bucket: GROUP, aligned to lines */
@@ -89,6 +106,20 @@ void run_pair_release(struct run_pair *pair)
     *pair = (struct run_pair){0};
 }
 
+/* Buckets of one zone are neighbours. */
+static void choose_zones(struct run *run)
+{
+    size_t most = run->bytes / ZONES_SHARE / HUGE_PAGE;
+
+    run->zone_shift = run->bits;
+    run->zones = 1;
+    while (run->zones < ZONES_MOST && 2 * run->zones <= most &&
+           (size_t)1 << run->bits >= 2 * run->zones * ZONE_BUCKETS) {
+        run->zones *= 2;
+        run->zone_shift--;
+    }
+}
+
 int run_new(size_t bytes, unsigned bits, unsigned threads, struct run **ret_run)
 {
     size_t buckets = (size_t)1 << bits;
@@ -99,18 +130,25 @@ int run_new(size_t bytes, unsigned bits, unsigned threads, struct run **ret_run)
     run->bits = bits;
     run->threads = threads;
     run->bytes = bytes;
+    choose_zones(run);
     /* Every bucket may have begun a chunk, and one batch has to fit whatever `bytes` says. */
     run->chunk_capacity =
         bytes / CHUNK_BYTES + 2 * buckets + FINGERPRINT_WRITER_BATCH / CHUNK_ENTRIES + 1;
     if (run->chunk_capacity >= NO_CHUNK)
         run->chunk_capacity = NO_CHUNK - 1;
+    run->slab_capacity = run->chunk_capacity / SLAB_CHUNKS + run->zones + 1;
+    if (run->slab_capacity > NO_CHUNK / SLAB_CHUNKS)
+        run->slab_capacity = NO_CHUNK / SLAB_CHUNKS;
+    if (run->zones > 1) /* else the last slab need not be whole */
+        run->chunk_capacity = run->slab_capacity * SLAB_CHUNKS;
     run->chunks = pages_new(run->chunk_capacity * CHUNK_BYTES);
     run->previous = pages_new(run->chunk_capacity * sizeof(*run->previous));
+    run->owner = calloc(run->slab_capacity, sizeof(*run->owner));
     run->counts = calloc(buckets, sizeof(*run->counts));
     run->tail = calloc(buckets, sizeof(*run->tail));
     run->waiting = aligned_alloc(LINE, buckets * GROUP * sizeof(*run->waiting));
-    if (run->chunks == NULL || run->previous == NULL || run->counts == NULL || run->tail == NULL ||
-        run->waiting == NULL) {
+    if (run->chunks == NULL || run->previous == NULL || run->owner == NULL || run->counts == NULL ||
+        run->tail == NULL || run->waiting == NULL) {
         run_free(run);
         return -ENOMEM;
     }
@@ -125,6 +163,7 @@ void run_free(struct run *run)
         return;
     pages_free(run->chunks, run->chunk_capacity * CHUNK_BYTES);
     pages_free(run->previous, run->chunk_capacity * sizeof(*run->previous));
+    free(run->owner);
     free(run->counts);
     free(run->tail);
     free(run->waiting);
@@ -136,7 +175,8 @@ void run_clear(struct run *run)
 {
     size_t buckets = (size_t)1 << run->bits;
 
-    run->chunk_count = run->count = run->largest = 0;
+    run->chunk_count = run->slab_count = run->count = run->largest = 0;
+    memset(run->zone, 0, sizeof(run->zone));
     memset(run->counts, 0, buckets * sizeof(*run->counts));
     for (size_t bucket = 0; bucket < buckets; bucket++)
         run->tail[bucket] = NO_CHUNK;
@@ -159,8 +199,12 @@ bool run_is_full(const struct run *run, size_t count)
 
     if (run->count == 0)
         return false;
-    return chunks >= run->chunk_capacity || run->count + count > UINT32_MAX / 2 ||
-           chunks * (CHUNK_BYTES + sizeof(*run->previous)) +
+    /* Each zone may need another slab, whatever is left in those of the others. */
+    return chunks >= run->chunk_capacity ||
+           run->slab_count + run->zones + (chunks - run->chunk_count) / SLAB_CHUNKS >
+               run->slab_capacity ||
+           run->count + count > UINT32_MAX / 2 ||
+           chunks * (CHUNK_BYTES + sizeof(*run->previous)) + (run->zones - 1) * HUGE_PAGE +
                    pairs * sizeof(struct fingerprint_entry) +
                    (run->count + count) * sizeof(uint64_t) >
                run->bytes; /* places wait in memory too, in the end */
@@ -179,6 +223,20 @@ static inline struct fingerprint_entry *chunk_at(const struct run *run, uint32_t
     return (struct fingerprint_entry *)(run->chunks + chunk * CHUNK_BYTES);
 }
 
+static uint32_t new_chunk(struct run *run, size_t bucket)
+{
+    size_t number = bucket >> run->zone_shift;
+    struct zone *zone = &run->zone[number];
+
+    if (zone->next == zone->end) {
+        run->owner[run->slab_count] = (uint8_t)number;
+        zone->next = (uint32_t)(run->slab_count++ * SLAB_CHUNKS);
+        zone->end = zone->next + (uint32_t)SLAB_CHUNKS;
+    }
+    run->chunk_count++;
+    return zone->next++;
+}
+
 /* The bucket's group is full; `at` is the number of its last entry. */
 static void write_group(struct run *run, size_t bucket, size_t at)
 {
@@ -186,7 +244,7 @@ static void write_group(struct run *run, size_t bucket, size_t at)
     struct fingerprint_entry *to;
 
     if (at % CHUNK_ENTRIES == GROUP - 1) {
-        uint32_t chunk = (uint32_t)run->chunk_count++;
+        uint32_t chunk = new_chunk(run, bucket);
 
         run->previous[chunk] = run->tail[bucket];
         run->tail[bucket] = chunk;
@@ -255,6 +313,16 @@ void run_gather(const struct run *run, size_t bucket, struct fingerprint_entry *
         to += here;
         chunked -= here;
         chunk = before;
+    }
+}
+
+void run_release(const struct run *run, size_t begin, size_t end)
+{
+    for (size_t slab = 0; run->zones > 1 && slab < run->slab_count; slab++) {
+        size_t zone_end = ((size_t)run->owner[slab] + 1) << run->zone_shift;
+
+        if (zone_end > begin && zone_end <= end)
+            madvise(run->chunks + slab * SLAB_BYTES, SLAB_BYTES, MADV_DONTNEED);
     }
 }
 

@@ -41,6 +41,11 @@ size_t run_count(const struct run *run);
 size_t run_bucket_count(const struct run *run, size_t bucket);
 /* Copies a bucket's entries, which are in no order. */
 void run_gather(const struct run *run, size_t bucket, struct fingerprint_entry *to);
+/*
+ * Buckets below `end` have been gathered and are not wanted any more, those
+ * below `begin` were said to be before: gives back what memory that frees.
+ */
+void run_release(const struct run *run, size_t begin, size_t end);
 /* Forgets all entries; the memory stays. */
 void run_clear(struct run *run);
 

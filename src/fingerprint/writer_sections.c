@@ -24,8 +24,8 @@ struct sections {
 static int read_digests(const struct output *output, uint64_t first, size_t count,
                         struct digest *digests, struct error *err)
 {
-    return place_read(output->file, digests, count * sizeof(*digests),
-                      output->digests_offset + first * sizeof(*digests), err);
+    return new_file_read(output->file, digests, count * sizeof(*digests),
+                         output->digests_offset + first * sizeof(*digests), err);
 }
 
 /* The first digest whose block of the filter begins at `at` or behind it. */
@@ -103,7 +103,7 @@ static int make_window(struct crew *crew, struct sections *sections, size_t unit
         return 0;
     fingerprint_checksum_add(&sections->bloom_sum, memory, length);
     crew_pass_turn(crew);
-    return place_write(sections->output->file, memory, length, sections->bloom_offset + at, err);
+    return new_file_write(sections->output->file, memory, length, sections->bloom_offset + at, err);
 }
 
 /* ---- copies ---- */
@@ -119,13 +119,13 @@ static int copy_places(const struct sections *sections, size_t part, uint8_t *me
     if (output->places_memory != NULL)
         memory = output->places_memory + at;
     else
-        rc = place_read(&output->places, memory, length, at, err);
+        rc = new_file_read(&output->places, memory, length, at, err);
     if (rc < 0)
         return rc;
-    return place_write(output->file, memory, length, sections->places_offset + at, err);
+    return new_file_write(output->file, memory, length, sections->places_offset + at, err);
 }
 
-static int copy_stream(const struct stream *stream, const struct place *file, uint64_t offset,
+static int copy_stream(const struct stream *stream, const struct new_file *file, uint64_t offset,
                        struct error *err)
 {
     CLEANUP(cleanup_free) uint8_t *memory = malloc(WINDOW_BYTES);
@@ -137,12 +137,12 @@ static int copy_stream(const struct stream *stream, const struct place *file, ui
         uint64_t left = stream->written - at;
         size_t length = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
 
-        rc = place_read(&stream->place, memory, length, at, err);
+        rc = new_file_read(&stream->place, memory, length, at, err);
         if (rc == 0)
-            rc = place_write(file, memory, length, offset + at, err);
+            rc = new_file_write(file, memory, length, offset + at, err);
     }
     if (rc == 0)
-        rc = place_write(file, stream->bytes, stream->length, offset + stream->written, err);
+        rc = new_file_write(file, stream->bytes, stream->length, offset + stream->written, err);
     return rc;
 }
 
@@ -248,16 +248,20 @@ int finish_sections(struct crew *crew, struct output *output, struct fingerprint
                   output->sketch * sizeof(uint64_t));
     sections.bloom_windows = (sections.bloom_bytes + WINDOW_BYTES - 1) / WINDOW_BYTES;
     parts = (digests / 2 + WINDOW_BYTES - 1) / WINDOW_BYTES;
+    output_allocate(output, head->file_length);
+    crew_reach(crew, 1);
     rc = crew_run(crew, sections.bloom_windows + (size_t)parts, work, &sections, err);
     if (rc == 0)
         rc = copy_stream(&output->frequent_digests, output->file, frequent_offset, err);
     if (rc == 0)
         rc = copy_stream(&output->frequent_multiplicity, output->file, multiplicity_offset, err);
     if (rc == 0)
-        rc = place_write(output->file, layers, layers_length, layers_offset, err);
+        rc = new_file_write(output->file, layers, layers_length, layers_offset, err);
+    if (rc == 0)
+        rc = new_file_truncate(output->file, head->file_length, err);
     if (rc < 0)
         return rc;
     set_sums(head, &sections, layers, layers_length);
     fingerprint_head_encode(head, bytes);
-    return place_write(output->file, bytes, sizeof(bytes), 0, err);
+    return new_file_write(output->file, bytes, sizeof(bytes), 0, err);
 }

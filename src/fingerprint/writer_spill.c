@@ -30,7 +30,7 @@ void spill_release(struct spill *spill)
     for (size_t i = 0; i < spill->count; i++)
         free(spill->runs[i].samples);
     free(spill->runs);
-    place_release(&spill->place);
+    new_file_release(&spill->place);
     *spill = (struct spill){.place = {.fd = -1}};
 }
 
@@ -39,7 +39,7 @@ int spill_begin(struct spill *spill, struct error *err)
     int rc = 0;
 
     if (spill->place.fd < 0)
-        rc = place_nameless(spill->temporary, &spill->place, err);
+        rc = new_file_nameless(spill->temporary, &spill->place, err);
     if (rc < 0)
         return rc;
     rc = array_reserve(&spill->runs, &spill->capacity, spill->count + 1, sizeof(*spill->runs));
@@ -54,8 +54,8 @@ int spill_add(struct spill *spill, const struct fingerprint_entry *entries, size
 {
     struct spill_run *run = &spill->runs[spill->count - 1];
     size_t skipped = (size_t)(run->count % spill->interval);
-    int rc =
-        place_write(&spill->place, entries, count * ENTRY_BYTES, spill->entries * ENTRY_BYTES, err);
+    int rc = new_file_write(&spill->place, entries, count * ENTRY_BYTES,
+                            spill->entries * ENTRY_BYTES, err);
 
     if (rc < 0)
         return rc;
@@ -118,8 +118,8 @@ static int find_in_run(const struct spill_run *run, size_t interval, const struc
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         struct digest found;
-        int rc =
-            place_read(&run->file, &found, sizeof(found), (run->first + middle) * ENTRY_BYTES, err);
+        int rc = new_file_read(&run->file, &found, sizeof(found),
+                               (run->first + middle) * ENTRY_BYTES, err);
 
         if (rc < 0)
             return rc;
@@ -219,7 +219,7 @@ int merge_load(const struct merge *merge, size_t range, struct run_pair *pair, s
 
         if (here == 0)
             continue;
-        rc = place_read(&run->file, pair->from + at, here * ENTRY_BYTES, offset, err);
+        rc = new_file_read(&run->file, pair->from + at, here * ENTRY_BYTES, offset, err);
         if (rc < 0)
             return rc;
         /* It is not read again: gives back the disk, and the page cache. */

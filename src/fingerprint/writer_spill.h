@@ -7,11 +7,11 @@
 #ifndef FINGERPRINT_WRITER_SPILL_H
 #define FINGERPRINT_WRITER_SPILL_H
 
-#include "fingerprint/writer_place.h"
 #include "fingerprint/writer_run.h"
+#include "setmov/base_new_file.h"
 
 struct spill_run {
-    struct place file;      /* the spill's; not owned */
+    struct new_file file;   /* the spill's; not owned */
     uint64_t first, count;  /* entries in the file */
     struct digest *samples; /* of every interval-th entry of the run */
     size_t sample_count, sample_capacity;
@@ -21,7 +21,7 @@ struct spill_run {
 struct spill {
     const char *temporary;
     size_t interval;
-    struct place place;
+    struct new_file place;
     uint64_t entries;
     struct spill_run *runs;
     size_t count, capacity;

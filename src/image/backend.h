@@ -6,6 +6,23 @@
 #include "image/chain.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+
+/* ---- stop.c: looked at by everything that waits -------------------------------------------- */
+
+struct image_stop {
+    atomic_bool interrupted;
+    bool (*stopped)(void *context); /* while the image opens, else NULL */
+    void *context;
+};
+
+bool image_stop_is_set(struct image_stop *stop); /* NULL is fine */
+/* How much of what is left to wait may go by until that is looked at again. */
+double image_stop_slice_s(double left_s);
+/* Until that time of CLOCK_MONOTONIC. -ECANCELED: stopped, also where there is nothing to wait for. */
+int image_stop_sleep_until(struct image_stop *stop, double until_s);
+
+/* ---- the two ways --------------------------------------------------------------------------- */
 
 /* Thread safety as in setmov/image.h; offset and length are within the size. */
 struct image_backend {
@@ -34,7 +51,7 @@ void image_rate_init(struct image_rate *rate, uint64_t bytes_per_s);
 void image_rate_destroy(struct image_rate *rate);
 /* When a reader who asks now may read so many bytes (with a limit); a time that is past: at once. */
 double image_rate_grant(struct image_rate *rate, double now_s, size_t bytes);
-/* Waits until that many bytes may be read. */
-void image_rate_wait(struct image_rate *rate, size_t bytes);
+/* Waits until that many bytes may be read. -ECANCELED: stopped. */
+int image_rate_wait(struct image_rate *rate, size_t bytes, struct image_stop *stop);
 
 #endif

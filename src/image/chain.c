@@ -129,7 +129,8 @@ static int add_file(struct builder *builder, const char *name, size_t *ret_index
     if (rc < 0)
         return rc;
     if (chain->count > 0 && !is_allowed(builder, layer.path)) {
-        rc = error_set(err, -EPERM, "lies outside the image's directory and the allowed ones (%s)",
+        rc = error_set(err, -EPERM,
+                       "it lies outside the image's directory and the allowed ones (%s)",
                        layer.path);
         free(layer.path);
         return rc;
@@ -236,14 +237,23 @@ static int read_header(struct builder *builder, size_t file, const char *told,
 static int check_part(struct builder *builder, size_t file, const char *kind, struct error *err)
 {
     struct image_header header;
-    int rc;
+    int rc = read_header(builder, file, "vmdk", &header, err);
 
-    if (strcmp(kind, "FLAT") == 0 || strcmp(kind, "VMFS") == 0)
-        return 0;
-    rc = read_header(builder, file, "vmdk", &header, err);
     if (rc == 0 && header.is_descriptor && strcmp(kind, "SESPARSE") != 0)
         rc = error_set(err, -EBADMSG, "is no part of a vmdk");
     return rc;
+}
+
+/* QEMU reads what a flat one lacks as zeroes. */
+static int check_flat(const struct image_layer *file, const struct vmdk_extent *extent,
+                      struct error *err)
+{
+    uint64_t end = (extent->offset + extent->sectors) * 512;
+
+    if (end > file->size)
+        return error_set(err, -EBADMSG, "cut short: it ends at %llu, and should at %llu",
+                         (unsigned long long)file->size, (unsigned long long)end);
+    return 0;
 }
 
 static int write_descriptor(const struct vmdk_descriptor *descriptor, const int *fds, int *ret_fd)
@@ -287,7 +297,8 @@ static int add_parts(struct builder *builder, const char *name,
         rc = add_named(builder, name, extent->name, is_flat ? "raw" : "vmdk", &file, err);
         if (rc < 0)
             return rc;
-        rc = check_part(builder, file, extent->kind, err);
+        rc = is_flat ? check_flat(&builder->chain.files[file], extent, err)
+                     : check_part(builder, file, extent->kind, err);
         if (rc < 0)
             return error_prefix(err, rc, "its file %s", extent->name);
         fds[i] = builder->chain.fds[file];

@@ -30,7 +30,8 @@ struct image_chain {
     size_t count, files_capacity, fds_capacity;
     struct chain_node nodes[IMAGE_MAX_LAYERS]; /* top first */
     size_t node_count;
-    uint64_t top_size; /* virtual size as the top image's header tells it, or UNKNOWN_U64 */
+    struct image_stop *stop; /* looked at by what takes long (backend.h); NULL: nobody stops it */
+    uint64_t top_size;       /* virtual size as the top image's header tells it, or UNKNOWN_U64 */
 };
 
 /* Opens and checks; on failure nothing is left. */
@@ -43,6 +44,12 @@ int image_chain_check(const struct image_chain *chain, struct error *err);
 
 /* -ESTALE when a file is now shorter than it was: looks at descriptors only, cheap. */
 int image_chain_check_sizes(const struct image_chain *chain, struct error *err);
+
+/*
+ * -EBADMSG, naming the file, when it ends before something that its tables
+ * name, which QEMU would read as zeroes. A file that is in use is not looked at.
+ */
+int image_chain_check_whole(const struct image_chain *chain, struct error *err);
 
 /* Does somebody hold a lock for writing on one of the files? Takes none. */
 bool image_chain_is_locked(const struct image_chain *chain);

@@ -2,6 +2,7 @@
 /* Headers of image formats: a table with a magic and a parser for each. */
 #include "image/header.h"
 
+#include "image/bytes.h"
 #include "image/vmdk.h"
 
 #include <errno.h>
@@ -23,24 +24,22 @@ static bool has(struct bytes bytes, size_t offset, size_t length)
 /* The caller has checked that they are there. */
 static uint32_t big32(struct bytes bytes, size_t offset)
 {
-    const uint8_t *at = bytes.at + offset;
-
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+    return bytes_big32(bytes.at + offset);
 }
 
 static uint64_t big64(struct bytes bytes, size_t offset)
 {
-    return (uint64_t)big32(bytes, offset) << 32 | big32(bytes, offset + 4);
+    return bytes_big64(bytes.at + offset);
 }
 
 static uint32_t little32(struct bytes bytes, size_t offset)
 {
-    return __builtin_bswap32(big32(bytes, offset));
+    return bytes_little32(bytes.at + offset);
 }
 
 static uint64_t little64(struct bytes bytes, size_t offset)
 {
-    return __builtin_bswap64(big64(bytes, offset));
+    return bytes_little64(bytes.at + offset);
 }
 
 static bool has_magic(struct bytes bytes, size_t offset, const char *magic, size_t length)
@@ -137,11 +136,13 @@ static int parse_qcow2(struct bytes bytes, struct image_header *header, struct e
     uint64_t name_at, features = 0, end;
     int rc;
 
-    if (!has(bytes, 0, QCOW2_HEADER_BYTES_3))
+    if (!has(bytes, 0, 8))
         return -ENODATA;
     version = big32(bytes, 4);
     if (version != 2 && version != 3)
         return error_set(err, -ENOTSUP, "qcow2 version %u is not known", version);
+    if (!has(bytes, 0, QCOW2_HEADER_BYTES_3))
+        return -ENODATA;
     name_at = big64(bytes, 8);
     name_bytes = big32(bytes, 16);
     cluster_bits = big32(bytes, 20);
@@ -280,9 +281,8 @@ struct format {
 #define MAGIC(offset, text) offset, text, sizeof(text) - 1
 
 static const struct format formats[] = {
-    {"qcow2", MAGIC(0, "QFI\xfb\0\0\0\2"), parse_qcow2},
-    {"qcow2", MAGIC(0, "QFI\xfb\0\0\0\3"), parse_qcow2},
     {"qcow", MAGIC(0, "QFI\xfb\0\0\0\1"), parse_qcow},
+    {"qcow2", MAGIC(0, "QFI\xfb"), parse_qcow2}, /* of any version: it says which it knows */
     {"qed", MAGIC(0, "QED\0"), parse_qed},
     {"vmdk", MAGIC(0, "KDMV"), parse_vmdk},
     {"vmdk", MAGIC(0, "COWD"), parse_vmdk},

@@ -10,12 +10,21 @@ struct image {
     void *state;
     uint64_t size;
     struct image_rate rate;
+    struct image_stop stop;
 };
 
 /* Raw on its own needs no interpreter; everything else is QEMU's. */
 static const struct image_backend *choose_backend(const struct image_chain *chain)
 {
     return strcmp(chain->nodes[0].format, "raw") == 0 ? &image_backend_raw : &image_backend_nbd;
+}
+
+/* Whatever failed when all was to end: that is the reason. */
+static int tell_stop(struct image *image, const char *path, int rc, struct error *err)
+{
+    if (rc < 0 && image_stop_is_set(&image->stop))
+        return error_set(err, -ECANCELED, "%s: stopped", path);
+    return rc;
 }
 
 int image_open(const char *path, const struct image_options *options, struct image **ret_image,
@@ -30,17 +39,27 @@ int image_open(const char *path, const struct image_options *options, struct ima
     if (options == NULL)
         options = &defaults;
     image_rate_init(&image->rate, options->rate_bytes_per_s);
+    image->stop.stopped = options->stopped;
+    image->stop.context = options->context;
     rc = image_chain_open(path, options, &image->chain, err);
     if (rc == 0) {
         image->backend = choose_backend(&image->chain);
+        image->chain.stop = &image->stop;
         rc = image->backend->open(&image->chain, options, &image->state, &image->size, err);
     }
+    rc = tell_stop(image, path, rc, err);
+    image->stop.stopped = NULL;
     if (rc < 0) {
         image_close(image);
         return rc;
     }
     *ret_image = image;
     return 0;
+}
+
+void image_interrupt(struct image *image)
+{
+    atomic_store(&image->stop.interrupted, true);
 }
 
 void image_close(struct image *image)
@@ -84,19 +103,25 @@ int image_next_extent(struct image *image, uint64_t offset, struct image_extent 
     if (offset >= image->size)
         return error_set(err, -ENXIO, "%s ends at byte %llu", image->chain.files[0].path,
                          (unsigned long long)image->size);
-    rc = image->backend->next_extent(image->state, offset, &extent, err);
+    rc = image_stop_is_set(&image->stop) ? -ECANCELED : 0;
+    if (rc == 0)
+        rc = image->backend->next_extent(image->state, offset, &extent, err);
     if (rc == 0)
         *ret_extent = extent;
-    return rc;
+    return tell_stop(image, image->chain.files[0].path, rc, err);
 }
 
 int image_read(struct image *image, uint64_t offset, size_t length, void *buffer, struct error *err)
 {
+    int rc;
+
     if (offset > image->size || length > image->size - offset)
         return error_set(err, -EINVAL, "%s ends at byte %llu", image->chain.files[0].path,
                          (unsigned long long)image->size);
-    image_rate_wait(&image->rate, length);
-    return image->backend->read(image->state, offset, length, buffer, err);
+    rc = image_rate_wait(&image->rate, length, &image->stop);
+    if (rc == 0)
+        rc = image->backend->read(image->state, offset, length, buffer, err);
+    return tell_stop(image, image->chain.files[0].path, rc, err);
 }
 
 int image_check_unchanged(struct image *image, struct error *err)

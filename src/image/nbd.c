@@ -112,14 +112,12 @@ static int wait_for_server(struct nbd *nbd, struct nbd_handle *handle, double un
 {
     while (!nbd_aio_is_ready(handle)) {
         double left_s = until_s - clock_monotonic_s();
-        int moved;
 
         if (nbd_aio_is_dead(handle) || nbd_aio_is_closed(handle))
             return connection_lose(nbd, -EIO, "qemu-nbd cannot open it", err);
-        moved = left_s > 0 ? nbd_poll(handle, (int)ceil(left_s * 1000)) : 0;
-        if (moved == 0)
+        if (left_s <= 0 || image_stop_is_set(nbd->stop))
             return connection_lose(nbd, -ETIMEDOUT, "qemu-nbd did not open it in time", err);
-        if (moved < 0)
+        if (nbd_poll(handle, (int)ceil(image_stop_slice_s(left_s) * 1000)) < 0)
             return connection_lose(nbd, -EIO, "qemu-nbd cannot open it", err);
     }
     return 0;
@@ -205,6 +203,7 @@ static int nbd_begin(const struct image_chain *chain, const struct image_options
     if (nbd == NULL)
         return error_set(err, -ENOMEM, "out of memory");
     nbd->chain = chain;
+    nbd->stop = chain->stop;
     nbd->server.messages = -1;
     nbd->silence_s = options->patience_s > 0 ? options->patience_s : SILENCE_S;
     nbd->count = options->connections != 0 ? options->connections : DEFAULT_CONNECTIONS;
@@ -214,7 +213,9 @@ static int nbd_begin(const struct image_chain *chain, const struct image_options
     pthread_cond_init(&nbd->freed, NULL);
     if (!options->keep_cache)
         watch_cache(nbd);
-    rc = start_server(nbd, err);
+    rc = image_chain_check_whole(chain, err);
+    if (rc == 0)
+        rc = start_server(nbd, err);
     if (rc < 0) {
         nbd_end(nbd);
         return rc;

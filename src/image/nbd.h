@@ -29,6 +29,7 @@ struct connection {
 
 struct nbd {
     const struct image_chain *chain;
+    struct image_stop *stop;
     struct server server;
     uint64_t size;
     bool tells_status;
@@ -37,8 +38,9 @@ struct nbd {
     pthread_cond_t freed;
     struct connection connections[MOST_CONNECTIONS];
     size_t count;
-    int failed;        /* negative errno once the server is lost */
-    struct error loss; /* why */
+    int failed;            /* negative errno once the server is lost */
+    struct error loss;     /* why */
+    uint64_t status_bytes; /* how much the next question for extents is about */
     struct answer answers[STATUS_ANSWERS];
     size_t next_answer;
     struct cache_guard **guards; /* of the chain's files */
@@ -58,7 +60,7 @@ int connection_break(struct nbd *nbd, struct connection *connection, int code, c
                      struct error *err);
 bool connection_is_broken(const struct connection *connection);
 
-/* Moves the connection on; fails when it is dead or has been silent for too long. */
+/* Moves the connection on; fails when it is dead or has been silent for too long, or at a stop. */
 int connection_turn(struct nbd *nbd, struct connection *connection, struct error *err);
 
 /* Requests under way on one connection; reading_done() is the callback of each. */

@@ -6,6 +6,7 @@
 #include "image/nbd.h"
 
 #include <errno.h>
+#include <math.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 
 int connection_lose(struct nbd *nbd, int code, const char *message, struct error *err)
 {
+    if (image_stop_is_set(nbd->stop))
+        return error_set(err, -ECANCELED, "%s: stopped", nbd->chain->files[0].path);
     pthread_mutex_lock(&nbd->lock);
     if (nbd->failed == 0) {
         int status = 0;
@@ -78,8 +81,13 @@ bool connection_is_broken(const struct connection *connection)
 
 int connection_turn(struct nbd *nbd, struct connection *connection, struct error *err)
 {
-    int moved = nbd_poll(connection->handle, (int)(nbd->silence_s * 1000));
+    double until_s = clock_monotonic_s() + nbd->silence_s, left_s = nbd->silence_s;
+    int moved = 0;
 
+    while (moved == 0 && left_s > 0 && !image_stop_is_set(nbd->stop)) {
+        moved = nbd_poll(connection->handle, (int)ceil(image_stop_slice_s(left_s) * 1000));
+        left_s = until_s - clock_monotonic_s();
+    }
     if (moved == 0)
         return connection_break(nbd, connection, -ETIMEDOUT, "qemu-nbd does not answer", err);
     if (moved < 0 || connection_is_broken(connection))

@@ -4,8 +4,13 @@
 
 #include <errno.h>
 
-/* Asked for at once; one answer holds so many extents at most. */
-#define STATUS_BYTES ((uint64_t)256 << 20)
+/*
+ * Asked for at once. Where there is little to tell it becomes more, up to what a
+ * request can name: an image of a petabyte of holes takes seconds so.
+ */
+#define STATUS_LEAST ((uint64_t)256 << 20)
+#define STATUS_MOST  (((uint64_t)4 << 30) - ((uint64_t)64 << 10))
+#define FEW_EXTENTS  ((size_t)16)
 
 struct asking {
     struct answer answer;
@@ -129,11 +134,27 @@ static void keep_answer(struct nbd *nbd, const struct answer *answer)
     struct answer *place;
 
     pthread_mutex_lock(&nbd->lock);
+    nbd->status_bytes = answer->count > FEW_EXTENTS ? STATUS_LEAST : 2 * nbd->status_bytes;
     place = &nbd->answers[nbd->next_answer];
     nbd->next_answer = (nbd->next_answer + 1) % STATUS_ANSWERS;
     free(place->extents);
     *place = *answer;
     pthread_mutex_unlock(&nbd->lock);
+}
+
+/* How many bytes to ask for, with so many up to the end. */
+static uint64_t next_question(struct nbd *nbd, uint64_t rest)
+{
+    uint64_t bytes;
+
+    pthread_mutex_lock(&nbd->lock);
+    if (nbd->status_bytes < STATUS_LEAST)
+        nbd->status_bytes = STATUS_LEAST;
+    if (nbd->status_bytes > STATUS_MOST)
+        nbd->status_bytes = STATUS_MOST;
+    bytes = nbd->status_bytes;
+    pthread_mutex_unlock(&nbd->lock);
+    return rest < bytes ? rest : bytes;
 }
 
 int remote_next_extent(void *state, uint64_t offset, struct image_extent *ret_extent,
@@ -151,7 +172,7 @@ int remote_next_extent(void *state, uint64_t offset, struct image_extent *ret_ex
     }
     if (find_known(nbd, offset, ret_extent))
         return 0;
-    asking.limit = offset + (rest < STATUS_BYTES ? rest : STATUS_BYTES);
+    asking.limit = offset + next_question(nbd, rest);
     connection_take(nbd, &connection);
     rc = ask(nbd, connection, &asking, err);
     connection_give(nbd, connection);

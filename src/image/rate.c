@@ -31,19 +31,12 @@ double image_rate_grant(struct image_rate *rate, double now_s, size_t bytes)
     return start_s;
 }
 
-void image_rate_wait(struct image_rate *rate, size_t bytes)
+int image_rate_wait(struct image_rate *rate, size_t bytes, struct image_stop *stop)
 {
-    struct timespec until;
-    double now_s, start_s;
+    double now_s;
 
     if (rate->bytes_per_s == 0)
-        return;
+        return image_stop_is_set(stop) ? -ECANCELED : 0;
     now_s = clock_monotonic_s();
-    start_s = image_rate_grant(rate, now_s, bytes);
-    if (start_s <= now_s)
-        return;
-    until.tv_sec = (time_t)start_s;
-    until.tv_nsec = (long)((start_s - floor(start_s)) * 1e9);
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-        ;
+    return image_stop_sleep_until(stop, image_rate_grant(rate, now_s, bytes));
 }

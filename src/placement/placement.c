@@ -32,13 +32,13 @@ static int by_bytes(const struct placement_host *left, const struct placement_ho
 {
     if (!is_eligible(left))
         return 0; /* then neither is, and nothing is known of them */
-    return fewer(left->all.best.bytes_to_send, right->all.best.bytes_to_send);
+    return fewer(left->all.likely.bytes_to_send, right->all.likely.bytes_to_send);
 }
 
 /* All hosts are asked about one image: shares compare as their numerators do. */
 static int by_share(const struct placement_host *left, const struct placement_host *right)
 {
-    const struct similarity_figures *l = &left->all.best, *r = &right->all.best;
+    const struct similarity_figures *l = &left->all.likely, *r = &right->all.likely;
     int order;
 
     if (!is_eligible(left))
@@ -90,6 +90,7 @@ int placement_rank(const struct placement_host *hosts, size_t count, uint64_t im
     const struct placement_host **sorted = calloc(count + 1, sizeof(*sorted));
     struct reasons_input input = {.image_bytes = image_bytes};
     size_t eligible = 0;
+    int rc = 0;
 
     if (sorted == NULL)
         return -ENOMEM;
@@ -103,15 +104,30 @@ int placement_rank(const struct placement_host *hosts, size_t count, uint64_t im
     for (size_t i = 1; i < eligible; i++)
         input.level_with_leader += reasons_level(sorted[0], sorted[i]);
     for (size_t i = 0; i < count; i++) {
+        int written;
+
         ret_ranks[i] = (struct placement_rank){
             .host = (size_t)(sorted[i] - hosts),
             .eligible = is_eligible(sorted[i]),
         };
         input.host = sorted[i];
-        reasons_write(&input, &ret_ranks[i]);
+        written = reasons_write(&input, &ret_ranks[i]);
+        rc = rc < 0 ? rc : written;
     }
-    *ret_eligible = eligible;
-    return 0;
+    if (rc < 0)
+        placement_ranks_release(ret_ranks, count);
+    else
+        *ret_eligible = eligible;
+    return rc;
+}
+
+void placement_ranks_release(struct placement_rank *ranks, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < ranks[i].reason_count; j++)
+            free(ranks[i].reasons[j].text);
+        ranks[i] = (struct placement_rank){0};
+    }
 }
 
 size_t placement_best_donor(const struct similarity_estimate *each, size_t count)
@@ -120,8 +136,8 @@ size_t placement_best_donor(const struct similarity_estimate *each, size_t count
     uint64_t most = 0;
 
     for (size_t i = 0; i < count; i++) {
-        if (each[i].best.identical_distinct > most) {
-            most = each[i].best.identical_distinct;
+        if (each[i].likely.identical_distinct > most) {
+            most = each[i].likely.identical_distinct;
             best = i;
         }
     }

@@ -2,6 +2,7 @@
 /* Why a host stands where it does, in sentences that a person understands. */
 #include "placement/reasons.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,10 +14,10 @@ struct words {
     char text[96];
 };
 
-/* "34.6 MiB": three digits, in steps of 1024. */
+/* "34.6M": three digits, in steps of 1024, as the tables have them. */
 static struct words bytes_in_words(uint64_t bytes)
 {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    static const char *const units[] = {"", "k", "M", "G", "T", "P", "E"};
     double value = (double)bytes;
     size_t unit = 0;
     struct words words = {""};
@@ -25,7 +26,7 @@ static struct words bytes_in_words(uint64_t bytes)
         value /= 1024;
         unit++;
     }
-    string_format(words.text, sizeof(words.text), "%.*f %s",
+    string_format(words.text, sizeof(words.text), "%.*f%s",
                   unit == 0 || value >= 99.95 ? 0
                   : value >= 9.995            ? 1
                                               : 2,
@@ -76,22 +77,23 @@ static void add(struct placement_rank *rank, const char *format, ...) PRINTF_LIK
 static void add(struct placement_rank *rank, const char *format, ...)
 {
     va_list arguments;
-    char *text;
+    char *text = NULL;
 
     if (rank->reason_count == PLACEMENT_MAX_REASONS)
         return;
-    text = rank->reasons[rank->reason_count++].text;
     va_start(arguments, format);
-    if (vsnprintf(text, sizeof(rank->reasons[0].text), format, arguments) < 0)
-        text[0] = '\0';
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
     va_end(arguments);
-    text_make_one_line(text); /* names and paths come from outside */
+    if (text != NULL)
+        text_make_one_line(text); /* names and paths come from outside */
+    rank->reasons[rank->reason_count++].text = text;
 }
 
 static struct words to_send_in_words(const struct placement_host *host)
 {
     uint64_t low = host->all.low.bytes_to_send, high = host->all.high.bytes_to_send;
-    struct words words = bytes_in_words(host->all.best.bytes_to_send);
+    struct words words = bytes_in_words(host->all.likely.bytes_to_send);
 
     if (low != high) {
         struct words best = words;
@@ -106,16 +108,16 @@ static struct words to_send_in_words(const struct placement_host *host)
 static void add_holdings(const struct placement_host *host, uint64_t image_bytes,
                          struct placement_rank *rank)
 {
-    const struct similarity_figures *best = &host->all.best;
+    const struct similarity_figures *likely = &host->all.likely;
     struct words all = bytes_in_words(image_bytes), images = images_in_words(host->images);
-    struct words distinct = percent_in_words(similarity_share_distinct(best));
-    struct words blocks = percent_in_words(similarity_share_with_duplicates(best));
+    struct words distinct = percent_in_words(similarity_share_distinct(likely));
+    struct words blocks = percent_in_words(similarity_share_with_duplicates(likely));
 
-    if (host->images == 0 && best->identical_distinct == 0)
+    if (host->images == 0 && likely->identical_distinct == 0)
         add(rank, "holds no images; all of %s to send", all.text);
-    else if (best->identical_distinct == 0 && image_bytes > 0)
+    else if (likely->identical_distinct == 0 && image_bytes > 0)
         add(rank, "holds none of the blocks%s; all of %s to send", images.text, all.text);
-    else if (best->bytes_to_send >= image_bytes && image_bytes > 0)
+    else if (likely->bytes_to_send >= image_bytes && image_bytes > 0)
         add(rank, "holds nothing but zero blocks of it%s; all of %s to send", images.text,
             all.text);
     else if (host->all.high.bytes_to_send == 0)
@@ -134,7 +136,7 @@ static void add_donor(const struct placement_host *host, struct placement_rank *
         return;
     path = path_in_words(host->donor);
     share = percent_in_words(similarity_share_distinct(&host->donor_figures));
-    if (host->donor_figures.bytes_to_send > host->all.best.bytes_to_send)
+    if (host->donor_figures.bytes_to_send > host->all.likely.bytes_to_send)
         add(rank, "best single donor %s has %s and alone leaves %s to send", path.text, share.text,
             bytes_in_words(host->donor_figures.bytes_to_send).text);
     else
@@ -146,7 +148,7 @@ static void add_about_leader(const struct reasons_input *input, struct placement
     const struct placement_host *leader = input->host, *donor = input->donor;
     bool estimated = leader->all.low.bytes_to_send != leader->all.high.bytes_to_send;
 
-    if (leader->all.best.bytes_to_send >= input->image_bytes && input->image_bytes > 0)
+    if (leader->all.likely.bytes_to_send >= input->image_bytes && input->image_bytes > 0)
         add(rank, "no host saves anything, so any is as good");
     if (input->level_with_leader > 0 && estimated)
         add(rank, "%zu other host%s cannot be told from it within the estimate's error",
@@ -180,7 +182,7 @@ static void add_about_other(const struct reasons_input *input, struct placement_
         add(rank, "as many bytes to send as to %s", name.text);
 }
 
-void reasons_write(const struct reasons_input *input, struct placement_rank *rank)
+int reasons_write(const struct reasons_input *input, struct placement_rank *rank)
 {
     const struct placement_host *host = input->host;
 
@@ -197,4 +199,9 @@ void reasons_write(const struct reasons_input *input, struct placement_rank *ran
     }
     for (size_t i = 0; i < PLACEMENT_MAX_REASONS && host->notes[i] != NULL; i++)
         add(rank, "%s", host->notes[i]);
+    for (size_t i = 0; i < rank->reason_count; i++) {
+        if (rank->reasons[i].text == NULL)
+            return -ENOMEM;
+    }
+    return 0;
 }

@@ -17,7 +17,7 @@ struct reasons_input {
 /* Can the host, which is ranked behind the leader, not be told from it? */
 bool reasons_level(const struct placement_host *leader, const struct placement_host *host);
 
-/* Fills in reasons and reason_count. */
-void reasons_write(const struct reasons_input *input, struct placement_rank *rank);
+/* Fills in reasons and reason_count. -ENOMEM. */
+int reasons_write(const struct reasons_input *input, struct placement_rank *rank);
 
 #endif

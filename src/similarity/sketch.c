@@ -219,6 +219,7 @@ struct similarity_estimate similarity_tally_estimate(const struct fingerprint_vi
     /* Who has least sends most. */
     estimate.low.bytes_to_send = estimate.high.bytes_to_send;
     estimate.high.bytes_to_send = most;
+    estimate.likely = estimate.best;
     return estimate;
 }
 

@@ -9,6 +9,7 @@ import subprocess
 import bed
 
 IMAGES = "/var/lib/libvirt/images"
+SECOND = "/var/lib/libvirt/second"
 
 DOMAIN = """<domain type='qemu'>
   <name>stopped</name>
@@ -65,8 +66,15 @@ def prepare(host):
     for name in ("liar.img", "believed.img"):
         subprocess.run([*make, "-u", "-b", f"{outside}/base.raw", "-F", "raw", f"{host.dir}/lib/images/{name}", "1M"],
                        check=True)
-    host.virsh("pool-define-as", "default", "dir", "--target", IMAGES)
-    host.virsh("pool-start", "default")
+    # A disk in one pool on an image in another.
+    os.mkdir(f"{host.dir}/lib/second")
+    with open(f"{host.dir}/lib/second/below.raw", "wb") as file:
+        file.write(os.urandom(1 << 20))
+    subprocess.run([*make, "-u", "-b", f"{SECOND}/below.raw", "-F", "raw", f"{host.dir}/lib/images/above.qcow2", "1M"],
+                   check=True)
+    for name, directory in (("default", IMAGES), ("second", SECOND)):
+        host.virsh("pool-define-as", name, "dir", "--target", directory)
+        host.virsh("pool-start", name)
     host.virsh("vol-create-as", "default", "volume.qcow2", "8M", "--format", "qcow2")
     host.virsh("pool-refresh", "default")
     with open(f"{host.dir}/stopped.xml", "w", encoding="ascii") as file:
@@ -79,6 +87,8 @@ def prepare(host):
         f"{IMAGES}/liar.img": "raw",
         f"{IMAGES}/by-name.img": "raw",
         f"{IMAGES}/volume.qcow2": "qcow2",
+        f"{IMAGES}/above.qcow2": "qcow2",
+        f"{SECOND}/below.raw": "raw",
         f"{IMAGES}/{running}-vda.raw": "raw",
         f"{IMAGES}/{running}-vdb.raw": "raw",
     }, running
@@ -94,6 +104,20 @@ def check_first(host, formats):
                 f"read {sorted(results)}, expected {sorted(formats)}")
     found = {path: row["format"] for path, row in held(host).items()}
     bed.require(found == formats, f"the index has {found}, expected {formats}")
+
+
+def check_pools(host):
+    """Backing files may lie in the directories of active pools, and else only beside the image."""
+    above = f"{IMAGES}/above.qcow2"
+    layers = [layer["path"] for layer in held(host)[above]["layers"]]
+    bed.require(layers == [above, f"{SECOND}/below.raw"], f"a disk on an image of another pool: {layers}")
+    host.virsh("pool-destroy", "second")
+    results, errors = index(host, "--connect", "qemu:///system", "--exclude", "believed.img", status=1)
+    bed.require(results[above]["result"] == "failed" and above not in held(host) and "below.raw" in errors,
+                f"a backing file in a pool that is not active: {results[above]}")
+    host.virsh("pool-start", "second")
+    results, _ = index(host, "--connect", "qemu:///system", "--exclude", "believed.img")
+    bed.require(results[above]["result"] == "read", f"the pool is active again: {results[above]}")
 
 
 def check_provisional(host, running, held_now):
@@ -160,6 +184,7 @@ def run(host):
     formats, running = prepare(host)
     check_first(host, formats)
     check_provisional(host, running, True)
+    check_pools(host)
     results = settle(host, formats)
     bed.require(all(results[f"{IMAGES}/{running}-{disk}.raw"]["result"] == "read" for disk in ("vda", "vdb")),
                 "disks of a running VM were left alone")

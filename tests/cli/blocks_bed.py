@@ -13,39 +13,17 @@ import time
 import traceback
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "image"))
+from image_bed import BOUND, children, need, wait_for  # noqa: E402,F401 - for the tests
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SETMOV = Path(os.environ.get("SETMOV_BUILD") or ROOT / "build").resolve() / "setmov"
-BOUND = 60
 MIB = 1 << 20
 SANITIZED = bool(os.environ.get("SETMOV_SANITIZED"))
 
 
-def need(*programs):
-    for name in programs:
-        if not shutil.which(name):
-            print(f"{name} is not installed")
-            sys.exit(77)
-
-
 def tool(*command):
     return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True, timeout=BOUND)
-
-
-def wait_for(what, condition):
-    end = time.monotonic() + BOUND
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.01)
-
-
-def children(pid):
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += [int(word) for word in task.read_text().split()]
-        except OSError:
-            pass
-    return found
 
 
 # ---- images -----------------------------------------------------------------------------------
@@ -96,6 +74,12 @@ def allocated(path, block_size):
     return list(blocks.values())
 
 
+def share(part, blocks, zero):
+    """In percent of the blocks that are no zero blocks."""
+    rest = sum(block != zero for block in blocks)
+    return 100 * part / rest if rest else 0
+
+
 def brute_force(a, others):
     """SIMILARITY.md's figures of the blocks A against the blocks that are there, one by one."""
     present = set(others)
@@ -107,6 +91,8 @@ def brute_force(a, others):
         "identical_with_duplicates": sum(block in present for block in a),
         "share_distinct": 100 * len(same) / len(a) if a else 0,
         "share_with_duplicates": 100 * sum(block in present for block in a) / len(a) if a else 0,
+        "share_distinct_nonzero": share(len(same - {zero}), a, zero),
+        "share_with_duplicates_nonzero": share(sum(block in present and block != zero for block in a), a, zero),
         "bytes_to_send": len(distinct - present - {zero}) * len(zero),
     }
 

@@ -4,6 +4,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import struct
@@ -11,37 +12,16 @@ import subprocess
 import time
 import unittest
 
-from choose_bed import BLOCK, BOUND, ROW_KEYS, SETMOV, Case, donor_of, order, row_of
-
-
-def checksum(content):
-    """Of a fingerprint's head: see src/fingerprint/checksum.c."""
-    odd, mask = 0x9e3779b97f4a7c15, 2**64 - 1
-
-    def step(lane, word):
-        lane ^= word
-        return ((lane << 29 | lane >> 35) & mask) * odd & mask
-
-    lanes = [(i + 1) * odd & mask for i in range(8)]
-    padded = content + bytes(-len(content) % 64)
-    for i, (word,) in enumerate(struct.iter_unpack("<Q", padded)):
-        lanes[i % 8] = step(lanes[i % 8], word)
-    value = len(content) * odd & mask
-    for lane in lanes:
-        value = step(value, lane)
-    value = (value ^ value >> 32) * odd & mask
-    return value ^ value >> 29
+from choose_bed import BLOCK, BOUND, ROW_KEYS, SETMOV, Case, block, donor_of, mended, order, row_of, sections
 
 
 def without_filter(path):
     """Makes the fingerprint's Bloom filter a section of a kind that nobody knows."""
     content = bytearray(path.read_bytes())
-    head, = struct.unpack_from("<I", content, 12)
-    for at in range(144, head, 32):
-        if struct.unpack_from("<I", content, at) == (6,):
+    for at, kind in sections(content):
+        if kind == 6:
             struct.pack_into("<I", content, at, 99)
-    struct.pack_into("<Q", content, 136, checksum(bytes(content[:136] + content[144:head])))
-    path.write_bytes(content)
+    path.write_bytes(mended(content))
 
 
 class Ranking(Case):
@@ -60,7 +40,7 @@ class Ranking(Case):
         self.assertEqual(b["best_donor"]["share_distinct"], 50)
         self.assertEqual((donor_of(result, "B"), donor_of(result, "C")), ("vm1", "vm3"))
         self.assertEqual(b["reasons"][0], "holds 50.00 % of the blocks (50.00 % with duplicates) in 2 images; "
-                                          "200 KiB to send instead of 400 KiB")
+                                          "200k to send instead of 400k")
 
     def test_the_union_beats_the_best_single_donor(self):
         moving = self.image("moving", [*range(1, 101), *range(1, 11)])
@@ -75,7 +55,7 @@ class Ranking(Case):
         self.assertAlmostEqual(halves["share_with_duplicates"], 100 * 100 / 110, places=3)
         self.assertEqual(donor_of(result, "halves"), "right")
         self.assertAlmostEqual(halves["best_donor"]["share_distinct"], 100 * 50 / 110, places=3)
-        self.assertIn("alone leaves 200 KiB to send", halves["reasons"][1])
+        self.assertIn("alone leaves 200k to send", halves["reasons"][1])
         self.assertIn("one has a better single donor (54.55 %)", " ".join(halves["reasons"]))
 
     def test_the_order_of_options_changes_nothing(self):
@@ -102,7 +82,7 @@ class Ranking(Case):
         result = self.choose(moving, [("z", "empty"), ("b", "other")])
         self.assertEqual((order(result), result["choice"]), (["b", "z"], "b"))
         self.assertIn("no host saves anything, so any is as good", result["ranking"][0]["reasons"])
-        self.assertEqual(row_of(result, "z")["reasons"][0], "holds no images; all of 40.0 KiB to send")
+        self.assertEqual(row_of(result, "z")["reasons"][0], "holds no images; all of 40.0k to send")
         self.assertEqual([row["best_donor"] for row in result["ranking"]], [None, None])
 
     def test_zero_blocks_are_shared_and_never_sent(self):
@@ -144,10 +124,23 @@ class Engines(Case):
         self.assertLess(half["bytes_to_send_low"], half["bytes_to_send_high"])
         self.assertIn(" to send instead of ", half["reasons"][0])
 
-    def test_bloom_never_counts_too_little(self):
+    def test_bloom_counts_are_a_bound_and_no_reason(self):
+        """Wrong answers of filters add up over images that have nothing of the one that moves."""
+        exact = self.choose(self.query, self.hosts)
         for row in self.choose(self.query, self.hosts, "--engine", "bloom")["ranking"]:
-            exact = row_of(self.choose(self.query, self.hosts), row["host"])
-            self.assertGreaterEqual(row["share_distinct"], exact["share_distinct"])
+            self.assertLessEqual(row["bytes_to_send_low"], row_of(exact, row["host"])["bytes_to_send"])
+            self.assertAlmostEqual(row["share_distinct"], row_of(exact, row["host"])["share_distinct"], delta=0.5)
+        for i in range(100):
+            image = self.image("images/one", range(100000 + 1000 * i, 101000 + 1000 * i), 512)
+            self.fingerprint(image, f"many/{i}.fingerprint", "--block-size", 512, "--digest", "md5")
+        hosts = [("many", "many"), ("half", "half")]
+        result = self.choose(self.query, hosts, "--engine", "bloom")
+        self.assertEqual(order(result), ["half", "many"])
+        many = row_of(result, "many")
+        self.assertLess(many["share_distinct"], 5)
+        self.assertGreater(many["bytes_to_send"], 512 * 19000)
+        self.assertLess(many["bytes_to_send_low"], 512 * 10000)  # what was counted
+        self.assertGreaterEqual(many["bytes_to_send_high"], 512 * 20000)
 
     def test_a_fingerprint_without_filter_costs_itself(self):
         shutil.copy(self.work / "tenth/tenth.fingerprint", self.work / "half/without.fingerprint")
@@ -196,6 +189,13 @@ class Kinds(Case):
         self.assertEqual(self.kind(self.moving, "ab"), ("md5", 512))
         self.assertEqual(self.kind(self.moving, "ac"), ("sha256", 1024))
         self.assertEqual(self.kind(self.moving, "abc"), ("sha256", 8192))
+
+    def test_names_tell_without_a_look_into_the_file(self):
+        self.directory("index")
+        (self.work / f"index/{'0f' * 16}.md5-1024.fingerprint").write_bytes(b"damaged")
+        self.assertEqual(self.kind(self.moving, ["index"], status=1, stderr=".*\n"), ("md5", 1024))
+        self.index("index", ("sha256", 512))
+        self.assertEqual(self.kind(self.moving, ["index"]), ("sha256", 512))
 
     def test_options_win_over_indexes(self):
         self.index("a", ("md5", 512), ("sha256", 8192))
@@ -259,8 +259,8 @@ class Hosts(Case):
         self.assertEqual((order(result), result["choice"]), (["good", "fifo", "file", "gone"], "good"))
         for name, why in (("gone", "No such file or directory"), ("file", "Not a directory"), ("fifo", "Not a directory")):
             row = row_of(result, name)
-            self.assertRegex(row["reasons"][0], rf"^unusable: .*{self.work}.*{why}")
-            self.assertEqual([row[key] for key in ROW_KEYS[1:-1]], [None] * 6)
+            self.assertRegex(row["reasons"][0], rf"^unusable: {why}: {self.work}/.*")
+            self.assertEqual([row[key] for key in ROW_KEYS[1:-2]], [None] * 6)
 
     def test_nobody_can_be_used(self):
         result = self.choose(self.moving, [("a", "x"), ("b", "y")], status=1, stderr="setmov choose: no host can be used\n")
@@ -283,6 +283,7 @@ class Hosts(Case):
         row = result["ranking"][0]
         self.assertEqual((row["share_distinct"], donor_of(result, "a"), result["choice"]), (40, "right", "a"))
         self.assertRegex(row["reasons"][-1], r"^2 of 3 could not be used: .*/index/cut\.fingerprint")
+        self.assertRegex("\n".join(row["problems"]), r"\A\S*/index/cut\.fingerprint.*\n\S*/index/left\.fingerprint.*\Z")
         done = self.run_setmov("choose", self.moving, f"--host=a={self.work}/index", "--explain")
         self.assertEqual(done.returncode, 0)
         self.assertRegex(done.stdout, r"(?s)\na:\n  holds 40\.00 %.*\n  problem: .*cut\.fingerprint.*\n  problem: .*left\.fingerprint")
@@ -317,6 +318,57 @@ class Hosts(Case):
         self.fingerprint(image, "good/other.fingerprint")
         result = self.choose(self.moving, [("a", "good")])
         self.assertEqual(result["ranking"][0]["share_distinct"], 80)
+
+    def test_a_cause_is_told_whatever_the_path_is_like(self):
+        deep = self.work.joinpath(*["long" * 20] * 4)
+        deep.mkdir(parents=True)
+        (deep / "bad.fingerprint").write_bytes(b"SETMOVFP" + bytes(3000))
+        result = self.choose(self.moving, [("a", deep), ("b", deep / "none"), ("good", "good")])
+        a, b = row_of(result, "a"), row_of(result, "b")
+        self.assertEqual(len(a["problems"]), 1)
+        cause = a["problems"][0][a["problems"][0].index("bad.fingerprint") + len("bad.fingerprint"):]
+        self.assertRegex(cause, r"\w{4}")
+        self.assertEqual(a["reasons"], [f"unusable: nothing of what it holds can be used: {a['problems'][0]}"])
+        self.assertEqual(b["reasons"], [f"unusable: No such file or directory: {deep}/none"])
+        self.assertEqual(row_of(result, "good")["problems"], [])
+
+    def test_an_image_beside_its_fingerprint_counts_once(self):
+        image = self.work / "good/vm"
+        end = time.monotonic() + BOUND
+        while time.time() < os.stat(image).st_ctime + 4:  # what changed just now is not believed
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+        self.fingerprint(image, "good/vm.fingerprint")
+        self.image("good/other", range(100, 103))
+        words = (self.moving, [("a", "good")])
+        result = self.choose(*words)
+        row = result["ranking"][0]
+        self.assertIn(" in 2 images;", row["reasons"][0])
+        self.assertEqual((row["share_distinct"], os.path.basename(row["best_donor"]["path"])), (50, "vm"))
+        # It is believed, so the image is not read: what it says from here on is not what is there.
+        content = bytearray((self.work / "good/vm.fingerprint").read_bytes())
+        at, = [at for at, kind in sections(content) if kind == 2]
+        content[struct.unpack_from("<Q", content, at + 8)[0] + 15] ^= 1
+        (self.work / "good/vm.fingerprint").write_bytes(mended(content))
+        self.assertEqual(self.choose(*words)["ranking"][0]["share_distinct"], 40)
+        image.write_bytes(b"".join(block(number) for number in range(200, 205)))
+        row = self.choose(*words)["ranking"][0]
+        self.assertIn(" in 2 images;", row["reasons"][0])
+        self.assertEqual(row["share_distinct"], 0)
+
+    def test_what_is_provisional_is_called_so(self):
+        held = self.fingerprint(self.work / "good/vm", "index/vm.fingerprint")
+        content = bytearray(held.read_bytes())
+        struct.pack_into("<I", content, 128, struct.unpack_from("<I", content, 128)[0] | 1)
+        held.write_bytes(mended(content))
+        words = "was held for writing by another process (a running VM?) while it was read"
+        self.assertFalse(self.choose(self.moving, [("a", "index")])["provisional"])
+        result = self.choose(held, [("a", "index")], stderr=rf"setmov choose: note: {re.escape(str(held))} {re.escape(words)}.*provisional\n")
+        self.assertTrue(result["provisional"])
+        self.assertIn(f"1 of its images {words}", result["ranking"][0]["reasons"])
+        done = self.run_setmov("choose", held, f"--host=a={self.work}/index")
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (0, 1), done)
+        self.assertIn(words, done.stderr)
 
     def test_images_below_the_directory(self):
         self.image("good/below/deep", range(6, 11))

@@ -4,10 +4,11 @@
 
 import os
 import shutil
+import subprocess
 import time
 import unittest
 
-from choose_bed import BOUND, Case, donor_of, order, row_of
+from choose_bed import BOUND, SETMOV, Case, donor_of, order, row_of, swap_digests
 
 
 class Merged(Case):
@@ -43,10 +44,10 @@ class Merged(Case):
         result, made = self.ask(hosts), self.version()
         while time.monotonic() < end:
             before, again = made, self.ask(hosts)
-            self.assertEqual(again, result)
+            self.assertEqual((order(again), again["choice"]), (order(result), result["choice"]))
             made = self.version()
             if made == before:
-                return result
+                return again
             time.sleep(0.05)
         raise AssertionError("FILE is made anew each time")
 
@@ -121,7 +122,7 @@ class Merged(Case):
         self.assertEqual(donor_of(exact, "kept"), "vm")
         (store / "vm").unlink()
         self.assertEqual(self.run_setmov("index", store, "--index", index, "--block-size", "512,4096", "--quiet").returncode, 0)
-        self.assertEqual(row_of(self.ask(hosts), "kept")["reasons"][0], "holds no images; all of 3.91 MiB to send")
+        self.assertEqual(row_of(self.ask(hosts), "kept")["reasons"][0], "holds no images; all of 3.91M to send")
 
     def test_what_changed_just_now_is_not_trusted(self):
         """Another change within the same tick of the clock could not be seen."""
@@ -144,15 +145,30 @@ class Merged(Case):
         (self.work / "damaged/vm.fingerprint").unlink()
         (self.work / "empty/lock").write_bytes(b"")
         hosts = self.hosts + [(name, name) for name in ("empty", "gone", "kinds", "damaged", "partly", "images")]
+        first = self.ask(hosts)
+        self.assertRegex(row_of(first, "damaged")["reasons"][0], "^unusable: nothing of what it holds can be used: .*bad.fingerprint")
+        self.assertRegex(row_of(first, "partly")["problems"][0], "partly/bad.fingerprint")
         result = self.settle(hosts)
         self.assertEqual(order(result), ["a", "partly", "b", "c", "empty", "damaged", "gone", "images", "kinds"])
-        for name, why in (("empty", "holds no images"), ("gone", "unusable: .*No such file"), ("partly", "holds"),
-                          ("damaged", "unusable: nothing of what its index holds can be used"),
+        for name, why in (("empty", "holds no images"), ("gone", "unusable: No such file or directory: .*gone"), ("partly", "holds"),
+                          ("damaged", "unusable: nothing of what it holds can be used"),
                           ("images", "unusable: its directory has no fingerprints"),
                           ("kinds", "unusable: its index has no sha256 digests of 512 bytes")):
             self.assertRegex(row_of(result, name)["reasons"][0], f"^{why}")
         self.assertIn("some of what its index holds could not be used", row_of(result, "partly")["reasons"])
         self.assertIsNone(self.ask([("a", "gone")], status=1, stderr="setmov choose: no host can be used\n")["choice"])
+
+    def test_a_fingerprint_that_somebody_disordered_costs_itself(self):
+        often = [number for number in range(1, 51) for _ in range(40)]
+        for kind, host in ((7, "b"), (4, "f")):
+            self.add(host, "false", [*often, *range(1, 4000)])
+            swap_digests(self.work / host / "false.fingerprint", kind)
+        result = self.ask(self.hosts + [("f", "f")])
+        self.assertEqual(order(result), ["a", "b", "c", "f"])
+        self.assertIn("in 1 image;", row_of(result, "b")["reasons"][0])
+        self.assertIn("some of what its index holds could not be used", row_of(result, "b")["reasons"])
+        self.assertRegex(row_of(result, "b")["problems"][0], "/b/false.fingerprint: its sampled digests are not in ascending order$")
+        self.assertRegex(row_of(result, "f")["reasons"][0], "^unusable: nothing .*/f/false.fingerprint: its frequent digests are not in")
 
     def test_what_occurs_often_on_both_sides_is_known(self):
         often = [number for number in range(1, 51) for _ in range(40)]
@@ -173,11 +189,33 @@ class Merged(Case):
         self.file.write_text("precious and long enough")
         self.refused(*words, self.file, status=1, stderr=f"{self.file} is there and is no merged index: not overwritten")
         self.assertEqual(self.file.read_text(), "precious and long enough")
+        for content in (bytes(4096), b"\0" + b"precious" * 100, b"\0", b"SETMOVM", b"SETMOVMX" + bytes(600)):
+            self.file.write_bytes(content)
+            self.refused(*words, self.file, status=1, stderr=f"{self.file} is there and is no merged index: not overwritten")
+            self.assertEqual(self.file.read_bytes(), content)
         os.mkfifo(self.work / "fifo")
         for path in ("fifo", "a"):
             self.refused(*words, self.work / path, status=1, stderr=f"{self.work / path} is not a regular file")
-        self.refused(*words, self.work / "none/x", status=1, stderr=f"{self.work}/none/x: No such file")
+        self.refused(*words, self.work / "none/x", status=1, stderr=f"{self.work}/none/x: .*No such file")
         self.refused(*words, "/dev/full", status=1, stderr="/dev/full is not a regular file")
+
+    def test_a_link_stays_and_a_long_name_is_no_obstacle(self):
+        self.directory("elsewhere")
+        target, link = self.work / "elsewhere/file", self.file
+        link.symlink_to(target)
+        self.refused(self.query, f"--host=a={self.work}/a", "--merged", link, status=1, stderr=f"{link} is a symbolic link that leads nowhere")
+        target.write_bytes(b"")
+        self.ask()
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(target.read_bytes()[:8], b"SETMOVMI")
+        self.file = self.work / ("n" * 255)
+        self.assertEqual(self.ask()["choice"], "a")
+
+    def test_a_relative_directory_of_temporary_files_is_passed_over(self):
+        done = subprocess.run([str(SETMOV), "choose", str(self.query), f"--host=a={self.work}/a", "--merged", str(self.file)],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BOUND, cwd=self.work,
+                              env={**os.environ, "TMPDIR": "none"})
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 if __name__ == "__main__":

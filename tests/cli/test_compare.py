@@ -14,7 +14,7 @@ from blocks_bed import (SANITIZED, allocated, brute_force, check_refusal, digits
 
 EXAMPLE = [0, 1, 2, 1, 0, 4, 4, 4, 3, 5]  # the paper's table 1
 FIELDS = ("identical_distinct", "identical_with_duplicates", "share_distinct", "share_with_duplicates",
-          "bytes_to_send")
+          "share_distinct_nonzero", "share_with_duplicates_nonzero", "bytes_to_send")
 
 
 def same_figures(found, expected, what):
@@ -22,11 +22,20 @@ def same_figures(found, expected, what):
         assert abs(found[field] - expected[field]) < 1e-5, f"{what}: {field} is {found[field]}, not {expected[field]}"
 
 
-def within(found, expected, what):
+def outside(found, expected, what):
+    """The fields whose intervals do not hold what is true."""
+    wrong = []
     for field in FIELDS:
         low, best, high = found[field + "_low"], found[field], found[field + "_high"]
         assert low <= best <= high, f"{what}: {field}: {low}, {best}, {high}"
-        assert low - 1e-5 <= expected[field] <= high + 1e-5, f"{what}: {field} {expected[field]} not in {low}..{high}"
+        if not low - 1e-5 <= expected[field] <= high + 1e-5:
+            wrong.append(f"{what}: {field} {expected[field]} not in {low}..{high}")
+    return wrong
+
+
+def within(found, expected, what):
+    wrong = outside(found, expected, what)
+    assert not wrong, wrong
 
 
 # ---- the paper ----------------------------------------------------------------------------------
@@ -41,15 +50,19 @@ def worked_example(bed):
                           (r"Similarity \(with duplicates\)", "70.00 %   to send 30.00 %"),
                           (r"Similarity \(distinct\)", "40.00 %   to send 60.00 %"),
                           ("Internal duplicates", "4"), ("Zero blocks", "0"),
+                          (r"Without zero blocks \(with dup.\)", "70.00 %   to send 30.00 %"),
+                          (r"Without zero blocks \(distinct\)", "40.00 %   to send 60.00 %"),
                           ("Bytes to send", "1,024   2 blocks, 1.00k")):
         assert re.search(rf"^{label} +{re.escape(figure)}$", text, re.MULTILINE), f"{label} is not {figure}:\n{text}"
     assert bed.json("compare", "a", "b") == {
         "block_size": 512, "digest": "md5", "engine": "exact",
         "a": {"path": "a", "total_blocks": 10, "zero_blocks": 0, "distinct_blocks": 6, "provisional": False},
         "b": [{"path": "b", "identical_distinct": 4, "identical_with_duplicates": 7, "share_distinct": 40.0,
-               "share_with_duplicates": 70.0, "bytes_to_send": 1024}],
+               "share_with_duplicates": 70.0, "share_distinct_nonzero": 40.0,
+               "share_with_duplicates_nonzero": 70.0, "bytes_to_send": 1024}],
         "union": {"identical_distinct": 4, "identical_with_duplicates": 7, "share_distinct": 40.0,
-                  "share_with_duplicates": 70.0, "bytes_to_send": 1024}}
+                  "share_with_duplicates": 70.0, "share_distinct_nonzero": 40.0,
+                  "share_with_duplicates_nonzero": 70.0, "bytes_to_send": 1024}}
 
 
 def zero_blocks_are_never_sent(bed):
@@ -58,8 +71,31 @@ def zero_blocks_are_never_sent(bed):
     found = bed.json("compare", "a", "b")
     assert (found["a"]["total_blocks"], found["a"]["zero_blocks"], found["a"]["distinct_blocks"]) == (4, 3, 2)
     same_figures(found["b"][0], {"identical_distinct": 0, "identical_with_duplicates": 0, "share_distinct": 0,
-                                 "share_with_duplicates": 0, "bytes_to_send": 512}, "zero blocks")
+                                 "share_with_duplicates": 0, "share_distinct_nonzero": 0,
+                                 "share_with_duplicates_nonzero": 0, "bytes_to_send": 512}, "zero blocks")
     assert re.search(r"^Zero blocks +3$", bed.ok("compare", "a", "b"), re.MULTILINE)
+
+
+def zero_blocks_are_left_out_of_two_rows(bed):
+    """Of seven blocks three are zero, of the four others two are in B, one of them once more."""
+    block = {name: name.encode() * 512 for name in "xyz"}
+    (bed.work / "a").write_bytes(bytes(512 * 3) + block["x"] + block["y"] + block["x"] + block["z"])
+    (bed.work / "b").write_bytes(bytes(512) + block["x"])
+    (bed.work / "c").write_bytes(block["x"])
+    for engine in ("exact", "bloom"):
+        for other, shares in (("b", (2 / 7, 5 / 7, 1 / 4, 2 / 4)), ("c", (1 / 7, 2 / 7, 1 / 4, 2 / 4))):
+            found = bed.json("compare", "--engine", engine, "a", other)["b"][0]
+            names = ("share_distinct", "share_with_duplicates", "share_distinct_nonzero", "share_with_duplicates_nonzero")
+            assert all(abs(found[name] - 100 * share) < 1e-5 for name, share in zip(names, shares)), (other, found)
+    text = bed.ok("compare", "a", "b")
+    assert re.search(r"^Without zero blocks \(with dup.\) +50.00 %   to send 50.00 %$", text, re.MULTILINE), text
+    assert re.search(r"^Without zero blocks \(distinct\) +25.00 %   to send 75.00 %$", text, re.MULTILINE), text
+    lines = bed.ok("compare", "a", "c", "b").splitlines()[-3:]
+    assert [line.split()[-5:-1] for line in lines] == [["14.29", "(28.57)", "25.00", "(50.00)"],
+                                                       ["28.57", "(71.43)", "25.00", "(50.00)"],
+                                                       ["28.57", "(71.43)", "25.00", "(50.00)"]], lines
+    grid = bed.ok("compare", "--matrix", "a", "c").split("without zero blocks")[1].splitlines()
+    assert grid[2].split() == ["1", "-", "25.00", "(50.00)", "25.00", "(50.00)"], grid
 
 
 def several(bed):
@@ -70,9 +106,9 @@ def several(bed):
     lines = bed.ok("compare", "9.04", "9.10", "xp").splitlines()
     assert "2,000 blocks, 0 zero blocks, 1,994 internal duplicates" in lines[1], lines
     assert [line.split() for line in lines[-3:]] == [
-        ["9.04-9.10", "2,000", "4", "0.20", "(70.00)", "1,024"],
-        ["9.04-xp", "2,000", "1", "0.05", "(20.00)", "2,560"],
-        ["9.04-all", "of", "them", "2,000", "5", "0.25", "(90.00)", "512"]], lines
+        ["9.04-9.10", "2,000", "4", "0.20", "(70.00)", "0.20", "(70.00)", "1,024"],
+        ["9.04-xp", "2,000", "1", "0.05", "(20.00)", "0.05", "(20.00)", "2,560"],
+        ["9.04-all", "of", "them", "2,000", "5", "0.25", "(90.00)", "0.25", "(90.00)", "512"]], lines
     (bed.work / "other").mkdir()
     digits(bed.work / "other/xp", [0, 9])
     text = bed.ok("compare", "9.04", "xp", "other/xp")
@@ -86,7 +122,9 @@ def empty_images(bed):
     for pair in (("holes", "b"), ("b", "holes"), ("holes", "holes")):
         found = bed.json("compare", *pair)["b"][0]
         assert found["share_distinct"] == 0 and found["bytes_to_send"] == (512 if pair[0] == "b" else 0), found
-        bed.ok("compare", *pair)
+        text = bed.ok("compare", *pair)
+        told = re.findall(r"%   to send ([0-9.]+) %$", text, re.MULTILINE)
+        assert told == ["100.00" if pair[0] == "b" else "0.00"] * 4, f"{pair}: {text}"
 
 
 # ---- brute force --------------------------------------------------------------------------------
@@ -106,6 +144,7 @@ def make_images(bed, names):
 def against_brute_force(bed):
     names = ["a.raw", "b.raw", "c.raw"]
     make_images(bed, names)
+    compared, missed = 0, {"bloom": [], "sketch": []}
     for block_size, digest in itertools.product((512, 4096, 65536), ("md5", "sha256")):
         blocks = {name: allocated(bed.work / name, block_size) for name in names}
         for order in (names, names[::-1]):
@@ -121,10 +160,13 @@ def against_brute_force(bed):
             bloom = bed.json("compare", "--engine", "bloom", *options, *order)
             for found, expected in zip([*bloom["b"], bloom["union"]], truth):
                 assert found["identical_distinct"] >= expected["identical_distinct"], f"{what}: bloom counts too little"
-                within(found, expected, what + " bloom")
+                missed["bloom"] += outside(found, expected, what + " bloom")[:1]
+                compared += 1
             sketch = bed.json("compare", "--engine", "sketch", *options, *order)
             for found, expected in zip([*sketch["b"], sketch["union"]], truth):
-                within(found, expected, what + " sketch")
+                missed["sketch"] += outside(found, expected, what + " sketch")[:1]
+    # 95 of 100 are promised.
+    assert all(len(wrong) <= compared // 10 for wrong in missed.values()), missed
 
 
 def fingerprints_and_formats(bed):
@@ -142,7 +184,8 @@ def fingerprints_and_formats(bed):
         for engine in ("bloom", "sketch"):
             within(bed.json("compare", "--engine", engine, *pair)["union"], plain["union"], f"{pair} {engine}")
     through = bed.json("compare", "--block-size", "4096", "a.qcow2", "b.qcow2")
-    assert through["union"]["bytes_to_send"] == plain["union"]["bytes_to_send"]
+    for field in ("bytes_to_send", "share_distinct_nonzero", "share_with_duplicates_nonzero"):
+        assert through["union"][field] == plain["union"][field], f"{field} is another one of qcow2"
 
 
 def matrix(bed):
@@ -230,5 +273,5 @@ def hostile_names(bed):
 
 
 if __name__ == "__main__":
-    sys.exit(main([worked_example, zero_blocks_are_never_sent, several, empty_images, against_brute_force,
+    sys.exit(main([worked_example, zero_blocks_are_never_sent, zero_blocks_are_left_out_of_two_rows, several, empty_images, against_brute_force,
                    fingerprints_and_formats, matrix, conflicts, keys, hostile_names]))

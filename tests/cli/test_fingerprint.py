@@ -89,8 +89,12 @@ def provisional(bed):
         assert os.read(writer.stdout.fileno(), 100), "qemu-io holds it when it prompts"
         status, output, errors = bed.run("fingerprint", "a.raw", "-o", "a.fp")
         assert status == 0 and "Provisional" in output and "a.raw" in errors and errors.count("\n") == 1, errors
+        # Nothing was written: what is said is what is known.
+        for said in (output, errors):
+            assert "was held for writing by another process" in said and "written to" not in said, said
         status, output, errors = bed.run("compare", "a.raw", "a.fp", "--digest", "sha256")
         assert status == 0 and errors.count("\n") == 2 and errors.count("provisional") == 2, errors
+        assert errors.count("was held for writing by another process") == 2, errors
     finally:
         writer.stdin.close()
         writer.wait(BOUND)
@@ -119,6 +123,24 @@ def nothing_else_is_overwritten(bed):
     bed.refused("a", "fingerprint", "--show", "a")
 
 
+def disks_that_begin_like_fingerprints(bed):
+    """A guest can copy a fingerprint to its raw disk: with --format it is a disk, and it is never overwritten."""
+    image, other = bed.work / "a.raw", bed.work / "evil.raw"
+    mixed(image, random.Random(5), MIB)
+    bed.ok("fingerprint", "-o", "a.fingerprint", "a.raw")
+    whole = (bed.work / "a.fingerprint").read_bytes()
+    other.write_bytes(whole + bytes(-len(whole) % 512))
+    bed.refused(["evil.raw", "is a fingerprint already"], "fingerprint", "-o", "x", "evil.raw")
+    found = bed.json("fingerprint", "--format", "raw", "-o", "x", "evil.raw")
+    assert totals(found) == fingerprint_reference(allocated(other, 4096)), found
+    found = bed.json("compare", "--format", "raw", "evil.raw", "a.fingerprint")
+    assert found["a"]["distinct_blocks"] == fingerprint_reference(allocated(other, 4096))["distinct_blocks"], found
+    other.write_bytes(whole[:8] + random.Random(6).randbytes(MIB))
+    before = other.read_bytes()
+    bed.refused(["evil.raw", "not overwritten"], "fingerprint", "-o", "evil.raw", "a.raw")
+    assert other.read_bytes() == before
+
+
 def wrong_options(bed):
     digits(bed.work / "a", [1])
     for value in ("0", "511", "256", "131072", "1M", "x", "-1", "", "4096x", "99999999999999999999"):
@@ -127,7 +149,7 @@ def wrong_options(bed):
         bed.refused(f"--rate: '{value}'", "fingerprint", "--rate", value, "a", status=2)
     for value in ("1M", "x"):
         bed.refused(f"--memory: '{value}'", "fingerprint", "--memory", value, "a", status=2)
-    for value in ("0", "257", "two"):
+    for value in ("0", "65", "two"):
         bed.refused(f"--threads: '{value}'", "fingerprint", "--threads", value, "a", status=2)
     bed.refused("--digest: 'sha1'", "fingerprint", "--digest", "sha1", "a", status=2)
     bed.refused("--key-file", "fingerprint", "--digest", "keyed", "a")
@@ -139,5 +161,18 @@ def wrong_options(bed):
     bed.refused("nowhere", "compare", "--temporary", "nowhere", "a", "a")
 
 
+def images_are_called_as_they_were_given(bed):
+    """Before an image is open and behind it."""
+    need("qemu-img", "qemu-nbd")
+    tool("qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", bed.work / "huge.qcow2", "1P")
+    said = bed.refused("2^40 blocks", "fingerprint", "--block-size", "512", "huge.qcow2")
+    assert said.startswith("setmov fingerprint: huge.qcow2: "), said
+    said = bed.refused("2^40 blocks", "compare", "./huge.qcow2", "huge.qcow2")
+    assert said.startswith("setmov compare: ./huge.qcow2: "), said
+    said = bed.refused("No such file", "fingerprint", "none.qcow2")
+    assert said.startswith("setmov fingerprint: none.qcow2: "), said
+
+
 if __name__ == "__main__":
-    sys.exit(main([made_and_shown, sizes_and_digests, chain, provisional, nothing_else_is_overwritten, wrong_options]))
+    sys.exit(main([made_and_shown, sizes_and_digests, chain, provisional, nothing_else_is_overwritten, wrong_options,
+                   disks_that_begin_like_fingerprints, images_are_called_as_they_were_given]))

@@ -44,7 +44,7 @@ def no_permission(bed):
 
 
 def bad_images(bed):
-    need("qemu-img", "qemu-nbd")
+    need("qemu-img", "qemu-nbd", "qemu-io")
     image = bed.work / "a.qcow2"
     tool("qemu-img", "create", "-f", "qcow2", image, "1M")
     whole = image.read_bytes()
@@ -57,6 +57,15 @@ def bad_images(bed):
         image.write_bytes(content)
         bed.refused("a.qcow2", "fingerprint", "--format", "qcow2", "a.qcow2")
         bed.refused("a.qcow2", "compare", "--format", "qcow2", "a.qcow2", "a.qcow2")
+    # Not taken for a raw disk, or for one of zeroes.
+    image.write_bytes(whole[:4] + struct.pack(">I", 9) + whole[8:])
+    bed.refused(["a.qcow2", "qcow2 version 9 is not known"], "fingerprint", "a.qcow2")
+    image.write_bytes(whole)
+    tool("qemu-io", "-c", "write -P 5 0 1M", image)
+    length = image.stat().st_size - 65536
+    os.truncate(image, length)
+    for arguments in (("fingerprint", "a.qcow2"), ("compare", "a.qcow2", "a.qcow2")):
+        bed.refused(["a.qcow2", f"cut short: a cluster at {length} lies behind its end at {length}"], *arguments)
     tool("qemu-img", "create", "-f", "qcow2", "-u", "-b", "gone.raw", "-F", "raw", bed.work / "top.qcow2", "1M")
     bed.refused(["top.qcow2", "gone.raw"], "fingerprint", "top.qcow2")
 

@@ -17,6 +17,7 @@ import threading
 from blocks_bed import BOUND, MIB, main, need, tool, wait_for
 
 IMAGE_BYTES = 24 * MIB
+HANGS = 20  # seconds: what takes longer to end waits for something else than the stop
 
 
 def make(bed, name="a.raw", size=IMAGE_BYTES):
@@ -35,9 +36,9 @@ def reading(bed, process):
     wait_for("the reading to begin", begun)
 
 
-def end(process, what):
+def end(process, what, bound=BOUND):
     try:
-        return process.communicate(timeout=BOUND)
+        return process.communicate(timeout=bound)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
@@ -63,6 +64,76 @@ def a_signal_ends_it_by_that_signal(bed):
             assert (output, errors) == (b"", b""), (output, errors)
             bed.check_leftovers()
             assert bed.listing() == before, f"{arguments} left {bed.listing() ^ before}"
+
+
+def check_stopped(bed, process, number, what, before):
+    process.send_signal(number)
+    output, errors = end(process, what, HANGS)
+    assert process.returncode == -number, f"{what}: {process.returncode}: {errors}"
+    assert (output, errors) == (b"", b""), (output, errors)
+    bed.check_leftovers()
+    assert bed.listing() == before, f"{what} left {bed.listing() ^ before}"
+
+
+def a_slow_rate_is_no_reason_to_wait(bed):
+    """A single read would take half a minute."""
+    need("qemu-img", "qemu-nbd")
+    make(bed, size=MIB)
+    tool("qemu-img", "convert", "-O", "qcow2", bed.work / "a.raw", bed.work / "a.qcow2")
+    before = bed.listing()
+    for name in ("a.raw", "a.qcow2"):
+        process = bed.start("fingerprint", "--rate", "4K", "-o", "x", name)
+        reading(bed, process)
+        check_stopped(bed, process, signal.SIGINT, f"{name} at a slow rate", before)
+
+
+def a_server_that_hangs_is_no_reason_to_wait(bed):
+    need("qemu-img", "qemu-nbd")
+    make(bed)
+    tool("qemu-img", "convert", "-O", "qcow2", bed.work / "a.raw", bed.work / "a.qcow2")
+    bed.ok("index", "--index", "index", "a.raw")
+    before = bed.listing()
+    for arguments in (["fingerprint", "-o", "x", "a.qcow2"], ["index", "--index", "index", "a.qcow2"]):
+        process = bed.start(*arguments, "--rate", "8M")
+        reading(bed, process)
+        wait_for("qemu-nbd", bed.servers)
+        server, = bed.servers()
+        os.kill(server, signal.SIGSTOP)
+        wait_for("it to stand still", lambda: state(server) == "T")
+        check_stopped(bed, process, signal.SIGTERM, f"{arguments} with a server that hangs", before)
+
+
+def state(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def a_server_that_does_not_begin_is_no_reason_to_wait(bed):
+    need("qemu-img", "qemu-nbd", "sleep")
+    tool("qemu-img", "create", "-q", "-f", "qcow2", bed.work / "a.qcow2", "1M")
+    programs = bed.directory / "programs"
+    programs.mkdir()
+    (programs / "qemu-nbd").write_text(f"#!/bin/sh\n: >{programs}/begun\nexec sleep 1000\n")
+    (programs / "qemu-nbd").chmod(0o755)
+    make(bed, size=MIB)
+    bed.ok("index", "--index", "index", "a.raw")
+    before = bed.listing()
+    for arguments in (["fingerprint", "-o", "x", "a.qcow2"], ["index", "--index", "index", "a.qcow2"]):
+        process = bed.start(*arguments, env={"PATH": f"{programs}:{os.environ['PATH']}"})
+        wait_for("qemu-nbd", (programs / "begun").exists)
+        (programs / "begun").unlink()
+        check_stopped(bed, process, signal.SIGINT, f"{arguments} with a server that does not begin", before)
+
+
+def holes_are_walked_through_fast_and_can_be_stopped(bed):
+    """A petabyte, of which a question for extents can name 4 GiB at most."""
+    need("qemu-img", "qemu-nbd")
+    tool("qemu-img", "create", "-q", "-f", "qcow2", bed.work / "a.qcow2", "1P")
+    before = bed.listing()
+    process = bed.start("fingerprint", "-o", "x", "a.qcow2")
+    reading(bed, process)
+    check_stopped(bed, process, signal.SIGINT, "holes", before)
+    assert bed.json("fingerprint", "-o", "x", "a.qcow2")["total_blocks"] == 0
 
 
 def the_second_signal_kills(bed):
@@ -122,6 +193,8 @@ def progress_is_shown_and_cleared(bed):
         status, output, seen = on_terminal(bed, *arguments, "--rate", "4M")
         assert status == 0 and output, (status, seen)
         lines = [line for line in seen.replace("\x1b[K", "").split("\r") if line]
+        assert "a.raw  sorting 100%" in lines, f"the end of the work is not told: {seen!r}"
+        lines = [line for line in lines if not re.fullmatch(r"a\.raw  sorting +\d+%", line)]
         assert len(lines) > 3, f"hardly any progress: {seen!r}"
         for line in lines:
             assert re.fullmatch(r"a\.raw  +\d+%  [\d.]+[kMG]? of [\d.]+[kMG]?  ([\d.]+[kMG]?|-)/s  ETA (\d+:\d\d|-)", line), line
@@ -188,6 +261,8 @@ def low_priority(bed):
 
 
 if __name__ == "__main__":
-    sys.exit(main([a_signal_ends_it_by_that_signal, the_second_signal_kills, nohup_is_respected,
+    sys.exit(main([a_signal_ends_it_by_that_signal, a_slow_rate_is_no_reason_to_wait,
+                   a_server_that_hangs_is_no_reason_to_wait, a_server_that_does_not_begin_is_no_reason_to_wait,
+                   holes_are_walked_through_fast_and_can_be_stopped, the_second_signal_kills, nohup_is_respected,
                    progress_is_shown_and_cleared, progress_fits_the_terminal, progress_is_not_shown,
                    an_error_stands_alone_on_its_line, low_priority]))

@@ -26,12 +26,12 @@ static void mend(uint8_t *bytes, size_t size)
 
     if (size < MERGED_HEADER_BYTES)
         return;
-    layout.host_count = merged_get_u32(bytes + MERGED_AT_HOST_COUNT);
-    layout.names_length = merged_get_u64(bytes + MERGED_AT_NAMES_LENGTH);
+    layout.host_count = get_u32(bytes + MERGED_AT_HOST_COUNT);
+    layout.names_length = get_u64(bytes + MERGED_AT_NAMES_LENGTH);
     /* The place of the body follows from these two alone. */
     if (merged_layout_place(&layout) == 0 && merged_head_length(&layout) <= size) {
-        merged_put_u64(bytes + MERGED_AT_FILE_LENGTH, size);
-        merged_put_u64(bytes + MERGED_AT_CHECKSUM, merged_head_checksum(&layout, bytes));
+        put_u64(bytes + MERGED_AT_FILE_LENGTH, size);
+        put_u64(bytes + MERGED_AT_CHECKSUM, merged_head_checksum(&layout, bytes));
     }
 }
 
@@ -58,10 +58,9 @@ static size_t keys_of(const struct catalog_merged *merged, enum merged_kind kind
         const uint8_t *rest = merged->sections[MERGED_REMAINDERS + kind] + count * 4;
 
         while (bucket + 1 < UINT64_C(1) << merged->layout.bits[kind] &&
-               merged_get_u32(starts + (bucket + 1) * 4) <= count)
+               get_u32(starts + (bucket + 1) * 4) <= count)
             bucket++;
-        ret_digests[count] =
-            digest_of(kind, merged->layout.bits[kind], bucket, merged_get_u32(rest));
+        ret_digests[count] = digest_of(kind, merged->layout.bits[kind], bucket, get_u32(rest));
     }
     return count;
 }

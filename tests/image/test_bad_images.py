@@ -10,6 +10,7 @@ import struct
 import subprocess
 
 from image_bed import ImageError, Tool, fails, main, need, refused, run, same_content, write_pattern
+from qemu_io import Writer
 
 MIB = 1 << 20
 
@@ -222,20 +223,193 @@ def absurd_sizes(work):
             os.unlink(large)
 
 
+def cut(image, length):
+    with open(image, "r+b") as file:
+        file.truncate(length)
+
+
+def refused_or_unreadable(work, image, name):
+    """The error with which it is not opened, or not read; what is read must not be taken for the image."""
+    try:
+        with Tool(image, "-f", name) as tool:
+            tool.extents()
+            tool.ask(f"all {work}/copied")
+    except ImageError as error:
+        assert error.code in (errno.EBADMSG, errno.EIO, errno.EINVAL, errno.EFBIG), error.text
+        assert str(image) in error.text, error.text
+        return error
+    raise AssertionError(f"{image}, cut to {image.stat().st_size}, was read")
+
+
 def truncated(work):
+    """QEMU reads zeroes behind the end of a file. Formats marked here are refused by QEMU itself."""
     write_pattern(work / "base.raw", [(0, 6 * MIB)], 8 * MIB)
-    for name in ("qcow2", "vmdk", "vdi", "vhdx", "qed", "parallels"):
-        image = work / f"a.{name}"
-        run("qemu-img", "convert", "-O", name, work / "base.raw", image)
-        whole = image.read_bytes()
-        for length in (70, 500, 4096, 65536, len(whole) // 2):
-            image.write_bytes(whole[:length])
-            try:
-                with Tool(image, "-f", name) as tool:
-                    tool.extents()
-                    tool.ask(f"copy {work}/copied")
-            except ImageError as error:
-                assert error.code in (errno.EBADMSG, errno.EIO, errno.EINVAL, errno.EFBIG), error.text
+    for name, options, qemus in (("qcow2", "", False), ("qcow2", "compat=0.10", False),
+                                 ("qcow2", "extended_l2=on,cluster_size=16k", False),
+                                 ("qcow2", "cluster_size=512", False), ("qcow2", "cluster_size=2M", False),
+                                 ("qcow2", "preallocation=metadata", False), ("qcow2", "preallocation=falloc", False),
+                                 ("qcow", "", False), ("vmdk", "subformat=monolithicSparse", False),
+                                 ("vmdk", "subformat=streamOptimized", False), ("vdi", "", False),
+                                 ("vdi", "static=on", False), ("parallels", "", False), ("vhdx", "", True),
+                                 ("qed", "", True), ("vpc", "", True)):
+        image = work / "disk"
+        run("qemu-img", "convert", "-O", name, *(("-o", options) if options else ()), work / "base.raw", image)
+        size = image.stat().st_size
+        with Tool(image, "-f", name) as tool:  # whole, it is what it was
+            tool.ask(f"all {work}/copied")
+        assert run("qemu-img", "compare", "-f", "raw", "-F", name, work / "copied", image).strip() == "Images are identical."
+        # Nearly all of it, then less and less; the last cluster may be there in part.
+        for length in (size - 2 * MIB - 512, size // 2, 65536, 4096, 500, 70):
+            if 0 < length < size:
+                cut(image, length)
+                error = refused_or_unreadable(work, image, name)
+                assert qemus or length < 512 or "cut short: " in error.text, (name, options, length, error.text)
+
+
+def truncated_by_a_cluster(work):
+    """As much as it takes; the message says what is missing, and where the file ends."""
+    image = qcow2(work / "a.qcow2")
+    run("qemu-io", "-c", "write -P 1 0 64k", "-c", "write -P 2 64k 64k", image)
+    size = image.stat().st_size
+    cut(image, size - 65535)
+    with Tool(image) as tool:
+        tool.ask(f"all {work}/copied")
+    cut(image, size - 65536)
+    expect(refused(image), errno.EBADMSG,
+           f"{image}: cut short: a cluster at {size - 65536} lies behind its end at {size - 65536}")
+    cut(image, 262144 + 65535)
+    expect(refused(image), errno.EBADMSG, f"{image}: cut short: a table at 262144 lies behind its end at 327679")
+    cut(image, 196608)
+    expect(refused(image), errno.EBADMSG, f"{image}: cut short: a table at 196608 lies behind its end at 196608")
+
+
+def truncated_compressed(work):
+    """The last sector of the last cluster counts: what follows a cut stream may still be unpacked."""
+    image = work / "a.qcow2"
+    write_pattern(work / "base.raw", [(0, 2 * MIB)], 8 * MIB)
+    run("qemu-img", "convert", "-c", "-O", "qcow2", work / "base.raw", image)
+    size = image.stat().st_size
+    with Tool(image) as tool:
+        tool.ask(f"all {work}/copied")
+    assert same_content(work / "base.raw", work / "copied")
+    cut(image, size - 512)
+    expect(refused(image), errno.EBADMSG, f"a cluster at {size - 512} lies behind its end at {size - 512}")
+
+
+def truncated_elsewhere(work):
+    """A backing file, a file with the data, a part of a vmdk."""
+    base, top = qcow2(work / "base.qcow2"), work / "top.qcow2"
+    run("qemu-io", "-c", "write -P 1 0 1M", base)
+    qcow2(top, "-b", "base.qcow2", "-F", "qcow2")
+    cut(base, 700000)
+    expect(refused(top), errno.EBADMSG, f"{base}: cut short: a cluster at ")
+    image, data = work / "a.qcow2", work / "clusters"
+    for options in ("", ",data_file_raw=on"):
+        qcow2(image, "-o", f"data_file={data}{options}")
+        run("qemu-io", "-c", "write -P 1 0 64k", "-c", "write -P 2 1M 64k", image)
+        with Tool(image) as tool:
+            tool.ask(f"all {work}/copied")
+        cut(data, MIB)
+        expect(refused(image), errno.EBADMSG, f"{data}: cut short: a cluster at ")
+        run("qemu-img", "create", "-f", "raw", data, "8M")  # as large as it was, and larger than the image's file
+        with Tool(image) as tool:
+            tool.ask(f"all {work}/copied")
+        cut(data, 0)
+        expect(refused(image), errno.EBADMSG, f"{data}: cut short: a cluster at ")
+        data.unlink()
+    write_pattern(work / "base.raw", [(0, 6 * MIB)], 8 * MIB)
+    for kind, part in (("twoGbMaxExtentSparse", "disk-s001.vmdk"), ("monolithicFlat", "disk-flat.vmdk")):
+        run("qemu-img", "convert", "-O", "vmdk", "-o", f"subformat={kind}", work / "base.raw", work / "disk.vmdk")
+        with Tool(work / "disk.vmdk") as tool:
+            tool.ask(f"all {work}/copied")
+        assert same_content(work / "base.raw", work / "copied")
+        cut(work / part, 2 * MIB)
+        expect(refused(work / "disk.vmdk"), errno.EBADMSG, part, "cut short: ")
+
+
+def what_is_never_read_may_be_missing(work):
+    """Clusters of zeroes that have a place, and subclusters that are not stored."""
+    image = qcow2(work / "a.qcow2")
+    run("qemu-io", "-c", "write -P 1 0 64k", "-c", "write -P 2 64k 64k", "-c", "write -z 64k 64k", image)
+    size = image.stat().st_size
+    cut(image, size - 65536)
+    with Tool(image) as tool:
+        assert tool.extents() == [[0, 65536, "data"], [65536, 8 * MIB - 65536, "hole"]]
+    image = qcow2(work / "b.qcow2", "-o", "extended_l2=on,cluster_size=64k")
+    run("qemu-io", "-c", "write -P 1 0 64k", "-c", "write -P 2 64k 2k", image)
+    size = 65536 * 6
+    cut(image, size + 2048)
+    with Tool(image) as tool:
+        assert tool.extents() == [[0, 67584, "data"], [67584, 8 * MIB - 67584, "hole"]]
+    run("qemu-io", "-c", "write -P 2 70k 2k", image)
+    cut(image, size + 2048)
+    expect(refused(image), errno.EBADMSG, f"a cluster at {size + 6144} lies behind")
+
+
+def truncated_in_use(work):
+    """Tables and file of an image that is written differ for a moment: it is read as it is."""
+    image = qcow2(work / "a.qcow2")
+    run("qemu-io", "-c", "write -P 1 0 1M", image)
+    cut(image, 700000)
+    with Writer(image):
+        with Tool(image) as tool:
+            assert tool.ask("in-use") == "yes"
+            tool.ask(f"all {work}/copied")
+    expect(refused(image), errno.EBADMSG, "cut short")
+
+
+def made_up_tables(work):
+    """Tables that overlap, that are the same again and again, that lie in endless holes: soon over."""
+    cluster, most = 65536, 1 << 20
+
+    def write(tables, size, kind=None):
+        header = bytearray(104)
+        header[:4] = b"QFI\xfb"
+        struct.pack_into(">I8xIIQIIQQI", header, 4, 3, 0, 16, most * (cluster // 8) * cluster, 0, len(tables), 2 * cluster,
+                         cluster, 1)
+        struct.pack_into(">II", header, 96, 4, 104)
+        with open(work / "a.qcow2", "wb") as file:
+            file.write(header)
+            file.seek(2 * cluster)
+            file.write(struct.pack(f">{len(tables)}Q", *tables))
+            file.truncate(size)
+
+    first = 1 << 30
+    write([first] * most, first + cluster)
+    with Tool(work / "a.qcow2") as tool:
+        assert tool.info()["size"] == most * (cluster // 8) * cluster
+    write([first + number * cluster for number in range(most)], first + most * cluster)
+    Tool(work / "a.qcow2").close()
+    write([first + number * cluster for number in range(most)], first + (most - 1) * cluster)
+    expect(refused(work / "a.qcow2"), errno.EBADMSG, f"a table at {first + (most - 1) * cluster} lies behind")
+    write([(1 << 55) + number * cluster for number in range(4)], first)
+    expect(refused(work / "a.qcow2"), errno.EBADMSG, f"a table at {1 << 55} lies behind")
+    write([], 8 * cluster)
+    with open(work / "a.qcow2", "r+b") as file:  # the counts of references
+        file.seek(48)
+        file.write(struct.pack(">Q", 8 * cluster))
+    expect(refused(work / "a.qcow2"), errno.EBADMSG, f"a table at {8 * cluster} lies behind")
+    run("qemu-img", "create", "-f", "vmdk", work / "a.vmdk", "256M")
+    with open(work / "a.vmdk", "r+b") as file:  # 8 tables of 4 sectors
+        file.seek(56)
+        directory = struct.unpack("<Q", file.read(8))[0] * 512
+        file.seek(directory)
+        file.write(struct.pack("<8I", *range(100, 108)))
+    expect(refused(work / "a.vmdk"), errno.EBADMSG, "its tables at 51200 and 51712 overlap")
+
+
+def unknown_versions(work):
+    """Not taken for a raw disk, unless somebody says so."""
+    image = qcow2(work / "a.qcow2")
+    whole = image.read_bytes()
+    for version in (0, 4, 9, 0x67756573):
+        image.write_bytes(whole[:4] + struct.pack(">I", version) + whole[8:])
+        expect(refused(image), errno.ENOTSUP, f"{image}: qcow2 version {version} is not known")
+        expect(refused(image, "-f", "qcow2"), errno.ENOTSUP, f"qcow2 version {version} is not known")
+    image.write_bytes(b"QFI\xfb")
+    expect(refused(image), errno.EBADMSG, "is no qcow2 image")
+    with Tool(image, "-f", "raw") as tool:
+        assert tool.info()["format"] == "raw"
 
 
 def corrupted(work):
@@ -294,7 +468,8 @@ def same_messages_are_one_line(work):
     expect(refused(image), errno.ENOENT, "new line.raw")
 
 
-need("qemu-img", "qemu-nbd", "qemu-io", "setpriv")
+need("qemu-img", "qemu-nbd", "qemu-io", "setpriv", "stdbuf")
 main([not_a_file, no_permission, unknown_format, wrong_format, encrypted, backing_outside, image_by_symlink, protocols,
       hostile_vmdk, external_data_file_outside, loops_and_depth, missing_backing_file, absurd_sizes, truncated,
-      corrupted, bad_cluster_is_reported, odd_names, same_messages_are_one_line])
+      truncated_by_a_cluster, truncated_compressed, truncated_elsewhere, what_is_never_read_may_be_missing,
+      truncated_in_use, made_up_tables, unknown_versions, corrupted, bad_cluster_is_reported, odd_names, same_messages_are_one_line])

@@ -77,7 +77,9 @@ struct watch {
         char path[128];
     } events[MOST_EVENTS];
     size_t count;
-    const char *remove_at_begin; /* when the reading of an image begins */
+    const char *remove_at_begin;  /* when the reading of an image begins */
+    const char *change_meanwhile; /* whenever progress is told */
+    unsigned changes;
     bool stopped;
 };
 
@@ -92,6 +94,14 @@ static void note(void *context, const struct catalog_report *report)
         assert_true(report->error->text[0] != '\0');
     if (report->event == CATALOG_BEGUN && watch->remove_at_begin)
         unlink(watch->remove_at_begin);
+}
+
+static void change(void *context, const struct fingerprint_progress *progress)
+{
+    struct watch *watch = context;
+
+    if (watch->change_meanwhile && progress->bytes_done > 0)
+        assert_int_equal(truncate(at(watch->change_meanwhile), 8192 + 512 * ++watch->changes), 0);
 }
 
 static bool is_stopped(void *context)
@@ -113,7 +123,7 @@ static int update(const struct catalog_images *images, struct watch *watch,
 {
     const struct fingerprint_wish wish = {.kind = DIGEST_SHA256, .block_size = 4096};
     const struct catalog_update_options options = {
-        .build = {.threads = 1, .stopped = is_stopped, .context = watch},
+        .build = {.threads = 1, .progress = change, .stopped = is_stopped, .context = watch},
         .event = note,
     };
     struct error err = {""};
@@ -207,6 +217,42 @@ static void a_stop_drops_nothing(void **state)
     watch.stopped = true;
     assert_int_equal(update(&images, &watch, &summary), -ECANCELED);
     assert_int_equal(count_held(), 1);
+}
+
+static void only_what_was_read_counts_in_bytes(void **state)
+{
+    CLEANUP(catalog_images_release) struct catalog_images images = {0};
+    struct watch watch = {.count = 0};
+    struct catalog_summary summary;
+
+    (void)state;
+    write_image("a.raw", 1);
+    assert_int_equal(catalog_images_find(work, &images, NULL), 0);
+    assert_int_equal(update(&images, &watch, &summary), 0);
+    assert_int_equal(summary.bytes_read, 8192);
+    watch.change_meanwhile = "a.raw";
+    watch.count = 0;
+    assert_int_equal(update(&images, &watch, &summary), 0);
+    assert_int_equal(summary.failed, 1);
+    assert_int_equal(summary.read, 0);
+    assert_int_equal(summary.bytes_read, 0);
+}
+
+static void entries_that_stay_are_reported(void **state)
+{
+    const struct catalog_images images = {0};
+    const char *leftover =
+        at("index/.00000000000000000000000000000000.md5-512.fingerprint.AbCdEf.tmp");
+    struct watch watch = {.count = 0};
+    struct catalog_summary summary;
+
+    (void)state;
+    assert_int_equal(mkdir(at("index"), 0700), 0);
+    assert_int_equal(mkdir(leftover, 0700), 0);
+    assert_int_equal(update(&images, &watch, &summary), 0);
+    assert_int_equal(summary.problems, 1);
+    assert_int_equal(summary.failed, 0);
+    assert_true(happened(&watch, CATALOG_PROBLEM, leftover));
 }
 
 static void formats_are_believed(void **state)
@@ -311,6 +357,8 @@ int main(void)
         cmocka_unit_test_teardown(what_went_since_it_was_found_is_no_failure, clear),
         cmocka_unit_test_teardown(a_path_that_is_given_twice_is_one_image, clear),
         cmocka_unit_test_teardown(a_stop_drops_nothing, clear),
+        cmocka_unit_test_teardown(only_what_was_read_counts_in_bytes, clear),
+        cmocka_unit_test_teardown(entries_that_stay_are_reported, clear),
         cmocka_unit_test_teardown(formats_are_believed, clear),
         cmocka_unit_test_teardown(no_wish_is_refused, clear),
         cmocka_unit_test_teardown(only_what_is_asked_for_is_opened, clear),

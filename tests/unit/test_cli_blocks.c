@@ -93,6 +93,52 @@ static void options_are_kept(void **state)
     blocks_settings_release(&settings);
 }
 
+static void no_more_threads_than_are_made(void **state)
+{
+    struct blocks_settings settings;
+
+    (void)state;
+    blocks_settings_init(&settings, DIGEST_MD5, 512);
+    assert_int_equal(FINGERPRINT_MAX_THREADS, 64); /* the manual pages say so */
+    assert_int_equal(take(&settings, BLOCKS_OPTION_THREADS, "64"), STATUS_OK);
+    assert_int_equal(settings.build.threads, 64);
+    assert_int_equal(take(&settings, BLOCKS_OPTION_THREADS, "65"), STATUS_USAGE);
+    blocks_settings_release(&settings);
+}
+
+static int take_first(void *context, int key, const char *argument)
+{
+    *(int *)context += key == 'x' && strcmp(argument, "1") == 0;
+    return strcmp(argument, "2") == 0 ? STATUS_FAILED : STATUS_OK;
+}
+
+static void options_are_taken_one_by_one(void **state)
+{
+    static const struct command_option table[] = {{'x', "x", "N", "a number"}};
+    static const struct command_syntax with_option = {
+        .name = "test", .synopsis = "", .description = "", .options = table, .option_count = 1};
+    const char *good[] = {"test", "-x", "1", "a", "--x=1", NULL};
+    const char *bad[] = {"test", "-x", "2", NULL};
+    const char *wrong[] = {"test", "-y", NULL};
+    const char *help[] = {"test", "--help", NULL};
+    int taken = 0;
+
+    (void)state;
+    optind = 0;
+    assert_int_equal(blocks_parse_options(&with_option, 5, (char **)good, take_first, &taken), -1);
+    assert_int_equal(taken, 2);
+    assert_string_equal(good[optind], "a");
+    optind = 0;
+    assert_int_equal(blocks_parse_options(&with_option, 3, (char **)bad, take_first, &taken),
+                     STATUS_FAILED);
+    optind = 0;
+    assert_int_equal(blocks_parse_options(&with_option, 2, (char **)wrong, take_first, &taken),
+                     STATUS_USAGE);
+    optind = 0;
+    assert_int_equal(blocks_parse_options(&with_option, 2, (char **)help, take_first, &taken),
+                     STATUS_OK);
+}
+
 static void block_sizes_add_up(void **state)
 {
     static const char *const all[] = {"512", "1K", "2048", "4096", "8192", "16384", "32K", "64K"};
@@ -326,7 +372,7 @@ static void paths_are_one_line(void **state)
     char path[2 * PATH_MAX];
 
     (void)state;
-    assert_string_equal(blocks_show("a\nb\x1b[2J\xff\xe2\x80\xae").text, "a?b?[2J??");
+    assert_string_equal(blocks_show("a\nb\x1b[2J\xff\xe2\x80\xae\xe2\x80\xac").text, "a?b?[2J???");
     memset(path, 'x', sizeof(path) - 1);
     path[sizeof(path) - 1] = '\0';
     assert_true(strlen(blocks_show(path).text) < sizeof(struct blocks_shown));
@@ -364,6 +410,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_have_suffixes),
         cmocka_unit_test(options_are_kept),
+        cmocka_unit_test(no_more_threads_than_are_made),
+        cmocka_unit_test(options_are_taken_one_by_one),
         cmocka_unit_test(block_sizes_add_up),
         cmocka_unit_test(keys_come_from_files),
         cmocka_unit_test_setup_teardown(settings_follow_fingerprints, make_directory,

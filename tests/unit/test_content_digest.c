@@ -128,12 +128,38 @@ static void portable_alone(void **state)
     agrees(&content, 64 * 64);
 }
 
+static int runs;
+
+static void count_run(uint32_t state[8], const uint8_t *bytes, size_t chunks)
+{
+    runs++;
+    digest_content_portable(state, bytes, chunks);
+}
+
+/* The CPU is asked at the beginning, never again. */
+static void the_way_is_chosen_once(void **state)
+{
+    struct digest_content content;
+
+    (void)state;
+    fill();
+    digest_content_init(&content);
+    assert_ptr_equal(content.run,
+                     digest_content_has_shani() ? digest_content_shani : digest_content_portable);
+    content.run = count_run;
+    for (size_t i = 0; i < 4; i++)
+        digest_content_add(&content, message + 64 * i, 64);
+    assert_int_equal(runs, 4);
+    agrees(&content, 256);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_length_in_one_piece), cmocka_unit_test(pieces_of_every_length),
         cmocka_unit_test(pieces_of_any_length),      cmocka_unit_test(long_message),
         cmocka_unit_test(both_ways_agree),           cmocka_unit_test(portable_alone),
+        cmocka_unit_test(the_way_is_chosen_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

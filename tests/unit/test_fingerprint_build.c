@@ -5,11 +5,13 @@
  */
 #include "setmov/fingerprint_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -30,6 +32,9 @@ struct image {
     struct image_extent nonsense; /* the answer for byte 300000; length UINT64_MAX: none */
     int check;
     bool in_use;
+    bool hang_read, hang_ask; /* until it is interrupted */
+    atomic_bool interrupted;
+    char blocked[64]; /* becomes a directory when the image is read */
 };
 
 static struct image made_up;
@@ -62,9 +67,24 @@ int image_check_unchanged(struct image *image, struct error *err)
     return image->check < 0 ? error_set(err, image->check, "changed") : 0;
 }
 
+void image_interrupt(struct image *image)
+{
+    image->interrupted = true;
+}
+
+static int hang(struct image *image, struct error *err)
+{
+    for (int i = 0; i < 60000 && !image->interrupted; i++)
+        usleep(1000);
+    return image->interrupted ? error_set(err, -ECANCELED, "interrupted")
+                              : error_set(err, -EIO, "nobody interrupted it");
+}
+
 int image_next_extent(struct image *image, uint64_t offset, struct image_extent *ret_extent,
                       struct error *err)
 {
+    if (image->hang_ask)
+        return hang(image, err);
     if (atomic_fetch_add(&image->asked, 1) + 1 == image->fail_ask)
         return error_set(err, -EIO, "cannot ask");
     if (image->nonsense.length != UINT64_MAX && offset == 300000) {
@@ -82,14 +102,44 @@ int image_next_extent(struct image *image, uint64_t offset, struct image_extent 
     return error_set(err, -ENXIO, "behind the end");
 }
 
+/* Do all threads but this one wait? None of them does for a disk or a lock that one of them holds. */
+static bool others_sleep(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    bool sleep = true;
+
+    assert_non_null(tasks);
+    for (struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks)) {
+        char path[64], line[256] = "";
+        FILE *file;
+        const char *end;
+
+        if (task->d_name[0] == '.' || strtol(task->d_name, NULL, 10) == gettid())
+            continue;
+        string_format(path, sizeof(path), "/proc/self/task/%.16s/stat", task->d_name);
+        file = fopen(path, "r");
+        if (file == NULL)
+            continue; /* it ended */
+        end = fgets(line, sizeof(line), file) != NULL ? strrchr(line, ')') : NULL;
+        fclose(file);
+        sleep &= end == NULL || end[2] == 'S';
+    }
+    closedir(tasks);
+    return sleep;
+}
+
 int image_read(struct image *image, uint64_t offset, size_t length, void *buffer, struct error *err)
 {
+    if (image->hang_read)
+        return hang(image, err);
+    if (image->blocked[0] != '\0')
+        (void)mkdir(image->blocked, 0700);
     if (atomic_fetch_add(&image->reads, 1) + 1 == image->fail_read)
         return error_set(err, -EIO, "cannot read");
     if (image->fail_late > 0 && offset == 0) {
-        for (int i = 0; i < 2000 && image->reads < image->fail_late; i++)
+        /* The others digest, and then wait for their turn. */
+        for (int i = 0; i < 2000 && (image->reads < image->fail_late || !others_sleep()); i++)
             usleep(1000);
-        usleep(20000); /* the others digest and then wait for their turn, which nothing tells */
         return error_set(err, -EIO, "cannot read the first");
     }
     if (offset > image->size || length > image->size - offset)
@@ -335,6 +385,106 @@ static void errors_while_others_wait(void **state)
     assert_string_equal(err.text, "cannot read the first");
 }
 
+/* What the caller is told and says. */
+struct caller {
+    size_t told, asked;
+    double finished; /* the last share that was told */
+    size_t shares;   /* so many different ones */
+};
+
+static void note_progress(void *context, const struct fingerprint_progress *progress)
+{
+    struct caller *caller = context;
+
+    caller->told++;
+    assert_true(progress->bytes_done <= progress->bytes_known);
+    assert_true(progress->finishing >= caller->finished && progress->finishing <= 1);
+    caller->shares += progress->finishing > caller->finished;
+    caller->finished = progress->finishing;
+}
+
+static bool stop_at_third_question(void *context)
+{
+    struct caller *caller = context;
+
+    return ++caller->asked >= 3;
+}
+
+/* Progress is told and a stop is heard while the image does not answer. */
+static void a_stop_while_the_image_hangs(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 8; round++) {
+        struct caller caller = {0};
+        const struct fingerprint_build_options options = {.threads = 1 + round % 4,
+                                                          .content_sha256 = round % 2 == 0,
+                                                          .temporary = "/tmp",
+                                                          .progress = note_progress,
+                                                          .stopped = stop_at_third_question,
+                                                          .context = &caller};
+        struct error err = {0};
+
+        begin(MOST_BYTES, "raw");
+        add_extent(MOST_BYTES, IMAGE_DATA);
+        made_up.hang_ask = round < 4;
+        made_up.hang_read = round >= 4;
+        assert_int_equal(fingerprint_build(&made_up, three, 1, &options, NULL, &err), -ECANCELED);
+        assert_string_equal(err.text, "/made-up: stopped");
+        assert_true(caller.told >= 3);
+    }
+}
+
+/* A failure of one thread ends what the others wait for. */
+static void a_failure_interrupts_the_image(void **state)
+{
+    struct error err = {0};
+
+    (void)state;
+    make_up(MOST_BYTES, 512, "raw");
+    made_up.fail_read = 3;
+    assert_int_equal(build(three, 1, 4, false, NULL, &err), -EIO);
+    assert_true(made_up.interrupted);
+}
+
+static void the_end_is_told(void **state)
+{
+    struct caller caller = {0};
+    const struct fingerprint_build_options options = {
+        .threads = 2, .temporary = "/tmp", .progress = note_progress, .context = &caller};
+    struct error err = {0};
+
+    (void)state;
+    make_up(MOST_BYTES, 512, "raw");
+    assert_int_equal(fingerprint_build(&made_up, three, ARRAY_LENGTH(three), &options, NULL, &err),
+                     0);
+    assert_true(caller.finished == 1);
+    assert_true(caller.shares >= ARRAY_LENGTH(three));
+    assert_false(made_up.interrupted);
+}
+
+/* One name that cannot be given: no file is new. */
+static void all_names_or_none(void **state)
+{
+    char directory[] = "/tmp/setmov-names-XXXXXX", first[64], second[64];
+    struct fingerprint_wish wishes[2] = {three[0], three[1]};
+    struct error err = {0};
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    string_format(first, sizeof(first), "%s/first", directory);
+    string_format(second, sizeof(second), "%s/second", directory);
+    wishes[0].path = first;
+    wishes[1].path = second;
+    begin(100000, "raw");
+    add_extent(100000, IMAGE_DATA);
+    string_copy(made_up.blocked, sizeof(made_up.blocked), second);
+    assert_int_equal(build(wishes, 2, 2, false, NULL, &err), -EISDIR);
+    assert_non_null(strstr(err.text, second));
+    assert_int_equal(access(first, F_OK), -1);
+    assert_int_equal(rmdir(second), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
 static void changes(void **state)
 {
     struct fingerprint_file *file;
@@ -388,6 +538,10 @@ int main(void)
         cmocka_unit_test(answers_that_make_no_sense),
         cmocka_unit_test(errors_anywhere),
         cmocka_unit_test(errors_while_others_wait),
+        cmocka_unit_test(a_stop_while_the_image_hangs),
+        cmocka_unit_test(a_failure_interrupts_the_image),
+        cmocka_unit_test(the_end_is_told),
+        cmocka_unit_test(all_names_or_none),
         cmocka_unit_test(changes),
         cmocka_unit_test(too_large),
     };

@@ -282,6 +282,22 @@ static void test_every_shape_in_memory_and_spilled(void **state)
     }
 }
 
+/* As for a large image: memory is given back while the file is written. */
+static void test_every_shape_in_much_memory(void **state)
+{
+    (void)state;
+    for (enum shape shape = RANDOM; shape <= TWO_ENDS; shape++) {
+        struct feed feed = made_feed(shape, 300000, 1);
+
+        for (unsigned workers = 1; workers <= 3; workers += 2) {
+            struct trial trial = {workers, workers * 256 * MEGABYTE, 5, 4000000, path_of("m.fp")};
+
+            check_trial(&trial, &feed);
+        }
+        free(feed.entries);
+    }
+}
+
 static void test_few_entries_and_none(void **state)
 {
     static const size_t counts[] = {0, 1, 2, 7, 8, 9, 63, 64, 65, 513};
@@ -393,8 +409,7 @@ static int finish_and_stop(size_t memory_bytes, const struct feed *feed, int sto
     struct error err = {""};
     int rc;
 
-    settings.stopped = stop_then;
-    settings.context = &stopper;
+    settings.caller = (struct crew_caller){.stopped = stop_then, .context = &stopper};
     assert_int_equal(fingerprint_writer_new(&settings, &writer, &err), 0);
     assert_int_equal(feed_all(writer, &trial, feed), 0);
     assert_int_equal(files_left(), 1);
@@ -544,6 +559,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_shape_in_memory_and_spilled),
+        cmocka_unit_test(test_every_shape_in_much_memory),
         cmocka_unit_test(test_few_entries_and_none),
         cmocka_unit_test(test_multiplicities_beyond_24_bits_are_exact),
         cmocka_unit_test(test_very_many_frequent_digests),

@@ -75,8 +75,10 @@ static void formats_are_probed(void **state)
         {"qcow2", 0, "QFI\xfb\0\0\0\2", 8},
         {"qcow2", 0, "QFI\xfb\0\0\0\3", 8},
         {"qcow", 0, "QFI\xfb\0\0\0\1", 8},
-        {"raw", 0, "QFI\xfb\0\0\0\4", 8},
-        {"raw", 0, "QFI\xfb\0\0\0", 7},
+        {"qcow2", 0, "QFI\xfb\0\0\0\11", 8}, /* to be refused by name */
+        {"qcow2", 0, "QFI\xfb\0\0\0", 7},
+        {"qcow2", 0, "QFI\xfbguest", 9},
+        {"raw", 0, "QFI\xfa\0\0\0\2", 8},
         {"qed", 0, "QED\0", 4},
         {"vmdk", 0, "KDMV", 4},
         {"vmdk", 0, "COWD", 4},
@@ -99,6 +101,18 @@ static void formats_are_probed(void **state)
     }
     assert_null(image_format_find("nbd"));
     assert_null(image_format_find(""));
+}
+
+static void unknown_versions_are_named(void **state)
+{
+    struct image_header header;
+    struct error err;
+    uint8_t bytes[8] = "QFI\xfb\0\0\0\11";
+
+    (void)state;
+    assert_int_equal(image_header_parse("qcow2", bytes, 8, &header, &err), -ENOTSUP);
+    assert_string_equal(err.text, "qcow2 version 9 is not known");
+    assert_int_equal(image_header_parse("qcow2", bytes, 7, &header, &err), -ENODATA);
 }
 
 static void qcow2_with_everything(void **state)
@@ -305,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats_are_probed),
+        cmocka_unit_test(unknown_versions_are_named),
         cmocka_unit_test(qcow2_with_everything),
         cmocka_unit_test(version_2_has_extensions_behind_72_bytes),
         cmocka_unit_test(encryption_is_seen),

@@ -3,8 +3,10 @@
 
 #include "image/backend.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -54,13 +56,44 @@ static void the_sum_keeps_to_the_rate(void **state)
     image_rate_destroy(&rate);
 }
 
+static bool stop_at_third_look(void *context)
+{
+    return ++*(int *)context == 3;
+}
+
+/* What would take a quarter of an hour. */
+static void a_stop_ends_the_wait(void **state)
+{
+    struct image_stop stop = {.stopped = NULL};
+    struct image_rate rate;
+    int looks = 0;
+
+    (void)state;
+    image_rate_init(&rate, 1);
+    assert_int_equal(image_rate_wait(&rate, 1000, &stop), 0);
+    stop.stopped = stop_at_third_look;
+    stop.context = &looks;
+    assert_int_equal(image_rate_wait(&rate, 1, &stop), -ECANCELED);
+    stop.stopped = NULL;
+    atomic_store(&stop.interrupted, true);
+    assert_int_equal(image_rate_wait(&rate, 1, &stop), -ECANCELED);
+    image_rate_destroy(&rate);
+    image_rate_init(&rate, 0);
+    assert_int_equal(image_rate_wait(&rate, 1, &stop), -ECANCELED);
+    atomic_store(&stop.interrupted, false);
+    assert_int_equal(image_rate_wait(&rate, 1, &stop), 0);
+    image_rate_destroy(&rate);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_waits_for_those_before),
         cmocka_unit_test(only_a_little_is_caught_up),
         cmocka_unit_test(the_sum_keeps_to_the_rate),
+        cmocka_unit_test(a_stop_ends_the_wait),
     };
 
+    alarm(60); /* a wait that does not end */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

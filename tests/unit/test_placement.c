@@ -33,7 +33,8 @@ static struct placement_host host_of(const char *name, uint64_t identical)
 {
     struct similarity_figures figures = figures_of(identical);
 
-    return (struct placement_host){.name = name, .images = 3, .all = {figures, figures, figures}};
+    return (struct placement_host){
+        .name = name, .images = 3, .all = {figures, figures, figures, figures}};
 }
 
 static struct placement_host estimated(const char *name, uint64_t low, uint64_t best, uint64_t high)
@@ -68,6 +69,11 @@ struct ranking {
     size_t count, eligible;
 };
 
+static void ranking_release(struct ranking *ranking)
+{
+    placement_ranks_release(ranking->ranks, ranking->count);
+}
+
 static struct ranking rank(const struct placement_host *hosts, size_t count)
 {
     struct ranking ranking = {.hosts = hosts, .count = count};
@@ -78,10 +84,14 @@ static struct ranking rank(const struct placement_host *hosts, size_t count)
 
 static void assert_order(const struct ranking *ranking, const char *const *names)
 {
-    for (size_t i = 0; i < ranking->count; i++) {
+    size_t i = 0;
+
+    for (; i < ranking->count && names[i] != NULL; i++) {
         assert_string_equal(ranking->hosts[ranking->ranks[i].host].name, names[i]);
         assert_int_equal(ranking->ranks[i].eligible, i < ranking->eligible);
     }
+    assert_int_equal(i, ranking->count);
+    assert_null(names[i]);
 }
 
 static bool has_reason(const struct ranking *ranking, size_t at, const char *text)
@@ -117,7 +127,7 @@ static void assert_reasons(const struct ranking *ranking, size_t at, const char 
 static void test_figure_4_of_the_paper(void **unused)
 {
     const struct placement_host hosts[] = {host_of("C", 100), host_of("B", 500)};
-    struct ranking ranking = RANK(hosts);
+    CLEANUP(ranking_release) struct ranking ranking = RANK(hosts);
 
     (void)unused;
     ORDER(ranking, "B", "C");
@@ -131,18 +141,18 @@ static void test_all_images_count_and_not_the_best_donor(void **unused)
         with_donor(host_of("one", 600), "/one/whole", 600),
         with_donor(host_of("halves", 800), "/halves/left", 400),
     };
-    struct ranking ranking = RANK(hosts);
+    CLEANUP(ranking_release) struct ranking ranking = RANK(hosts);
 
     (void)unused;
     ORDER(ranking, "halves", "one");
     REASONS(ranking, 0,
-            "holds 40.00 % of the blocks (80.00 % with duplicates) in 3 images; 100 KiB to send "
-            "instead of 500 KiB",
-            "best single donor /halves/left has 20.00 % and alone leaves 300 KiB to send",
+            "holds 40.00 % of the blocks (80.00 % with duplicates) in 3 images; 100k to send "
+            "instead of 500k",
+            "best single donor /halves/left has 20.00 % and alone leaves 300k to send",
             "one has a better single donor (30.00 %), but its images together leave no less");
     REASONS(ranking, 1,
-            "holds 30.00 % of the blocks (60.00 % with duplicates) in 3 images; 200 KiB to send "
-            "instead of 500 KiB",
+            "holds 30.00 % of the blocks (60.00 % with duplicates) in 3 images; 200k to send "
+            "instead of 500k",
             "best single donor /one/whole has 30.00 %");
 }
 
@@ -150,11 +160,11 @@ static void test_equal_bytes_by_share_then_by_name(void **unused)
 {
     struct placement_host hosts[] = {host_of("z", 500), host_of("b", 500), host_of("c", 500),
                                      host_of("a", 500)};
-    struct ranking ranking;
+    CLEANUP(ranking_release) struct ranking ranking = {.hosts = NULL};
 
     (void)unused;
-    hosts[0].all.best.identical_with_duplicates++; /* more zero blocks, perhaps */
-    hosts[2].all.best.identical_distinct++;
+    hosts[0].all.likely.identical_with_duplicates++; /* more zero blocks, perhaps */
+    hosts[2].all.likely.identical_distinct++;
     ranking = RANK(hosts);
     ORDER(ranking, "c", "z", "a", "b");
     assert_true(has_reason(&ranking, 0, "level with 3 other hosts: the larger share"));
@@ -169,7 +179,7 @@ static void test_order_does_not_depend_on_the_input_s(void **unused)
     (void)unused;
     for (size_t turn = 0; turn < ARRAY_LENGTH(hosts); turn++) {
         struct placement_host first = hosts[0];
-        struct ranking ranking;
+        CLEANUP(ranking_release) struct ranking ranking = {.hosts = NULL};
 
         memmove(hosts, hosts + 1, sizeof(hosts) - sizeof(hosts[0]));
         hosts[ARRAY_LENGTH(hosts) - 1] = first;
@@ -181,7 +191,7 @@ static void test_order_does_not_depend_on_the_input_s(void **unused)
 static void test_hosts_of_one_name_stay_as_they_were_given(void **unused)
 {
     const struct placement_host hosts[] = {host_of("a", 10), host_of("a", 10)};
-    struct ranking ranking = RANK(hosts);
+    CLEANUP(ranking_release) struct ranking ranking = RANK(hosts);
 
     (void)unused;
     assert_int_equal(ranking.ranks[0].host, 0);
@@ -207,13 +217,13 @@ static void test_intervals_that_meet_cannot_be_told_apart(void **unused)
         estimated("near", 470, 490, 530),
         estimated("best", 500, 540, 560),
     };
-    struct ranking ranking = RANK(hosts);
+    CLEANUP(ranking_release) struct ranking ranking = RANK(hosts);
 
     (void)unused;
     ORDER(ranking, "best", "near", "far");
     REASONS(ranking, 0,
-            "holds 27.00 % of the blocks (54.00 % with duplicates) in 3 images; 230 KiB (220 KiB "
-            "to 250 KiB) to send instead of 500 KiB",
+            "holds 27.00 % of the blocks (54.00 % with duplicates) in 3 images; 230k (220k "
+            "to 250k) to send instead of 500k",
             "1 other host cannot be told from it within the estimate's error");
     assert_true(has_reason(&ranking, 1, "same as best within the estimate's error"));
     assert_false(has_reason(&ranking, 2, "within the estimate's error"));
@@ -222,12 +232,12 @@ static void test_intervals_that_meet_cannot_be_told_apart(void **unused)
 static void test_perhaps_nothing_to_send_is_no_nothing(void **unused)
 {
     const struct placement_host hosts[] = {estimated("a", 990, 1000, 1000)};
-    struct ranking ranking = RANK(hosts);
+    CLEANUP(ranking_release) struct ranking ranking = RANK(hosts);
 
     (void)unused;
     REASONS(ranking, 0,
-            "holds 50.00 % of the blocks (100.00 % with duplicates) in 3 images; 0 B (0 B to 5.00 "
-            "KiB) to send instead of 500 KiB");
+            "holds 50.00 % of the blocks (100.00 % with duplicates) in 3 images; 0 (0 to 5.00k)"
+            " to send instead of 500k");
 }
 
 /* ---- who is out ---- */
@@ -235,7 +245,7 @@ static void test_perhaps_nothing_to_send_is_no_nothing(void **unused)
 static void test_unusable_hosts_come_last_whatever_they_say(void **unused)
 {
     struct placement_host hosts[] = {host_of("z", 0), host_of("a", 1000), host_of("b", 1000)};
-    struct ranking ranking;
+    CLEANUP(ranking_release) struct ranking ranking = {.hosts = NULL};
 
     (void)unused;
     hosts[1].unusable = "b: no such directory";
@@ -245,7 +255,7 @@ static void test_unusable_hosts_come_last_whatever_they_say(void **unused)
     ranking = RANK(hosts);
     assert_int_equal(ranking.eligible, 1);
     ORDER(ranking, "z", "a", "b");
-    REASONS(ranking, 0, "holds none of the blocks in 3 images; all of 500 KiB to send",
+    REASONS(ranking, 0, "holds none of the blocks in 3 images; all of 500k to send",
             "no host saves anything, so any is as good");
     REASONS(ranking, 1, "unusable: b: no such directory");
 }
@@ -253,7 +263,7 @@ static void test_unusable_hosts_come_last_whatever_they_say(void **unused)
 static void test_nobody_is_left(void **unused)
 {
     const struct placement_host hosts[] = {unusable("b", "x"), unusable("a", "y")};
-    struct ranking ranking = RANK(hosts);
+    CLEANUP(ranking_release) struct ranking ranking = RANK(hosts);
 
     (void)unused;
     assert_int_equal(ranking.eligible, 0);
@@ -266,24 +276,23 @@ static void test_what_is_said_of_holdings(void **unused)
 {
     struct placement_host hosts[] = {host_of("all", 1000), host_of("few", 1), host_of("none", 0),
                                      host_of("nothing", 0), host_of("zero", 0)};
-    struct ranking ranking;
+    CLEANUP(ranking_release) struct ranking ranking = {.hosts = NULL};
 
     (void)unused;
     hosts[0].images = 1;
     hosts[1].images = 0; /* their number is unknown */
     hosts[3].images = 0;
-    hosts[4].all.best.identical_distinct = 1; /* the zero block's, which is never sent */
-    hosts[4].all.best.identical_with_duplicates = 700;
+    hosts[4].all.likely.identical_distinct = 1; /* the zero block's, which is never sent */
+    hosts[4].all.likely.identical_with_duplicates = 700;
     ranking = RANK(hosts);
     ORDER(ranking, "all", "few", "zero", "none", "nothing");
     REASONS(ranking, 0,
             "holds 50.00 % of the blocks (100.00 % with duplicates) in 1 image; nothing to send");
     REASONS(ranking, 1,
-            "holds 0.05 % of the blocks (0.10 % with duplicates); 500 KiB to send instead of 500 "
-            "KiB");
-    REASONS(ranking, 2, "holds nothing but zero blocks of it in 3 images; all of 500 KiB to send");
-    REASONS(ranking, 3, "holds none of the blocks in 3 images; all of 500 KiB to send");
-    REASONS(ranking, 4, "holds no images; all of 500 KiB to send");
+            "holds 0.05 % of the blocks (0.10 % with duplicates); 500k to send instead of 500k");
+    REASONS(ranking, 2, "holds nothing but zero blocks of it in 3 images; all of 500k to send");
+    REASONS(ranking, 3, "holds none of the blocks in 3 images; all of 500k to send");
+    REASONS(ranking, 4, "holds no images; all of 500k to send");
 }
 
 static void test_nearly_all_is_not_called_all(void **unused)
@@ -293,11 +302,12 @@ static void test_nearly_all_is_not_called_all(void **unused)
     size_t eligible;
 
     (void)unused;
-    host.all.best.total = 1000000;
-    host.all.best.identical_distinct = 1;
-    host.all.best.identical_with_duplicates = 999999;
+    host.all.likely.total = 1000000;
+    host.all.likely.identical_distinct = 1;
+    host.all.likely.identical_with_duplicates = 999999;
     assert_int_equal(placement_rank(&host, 1, IMAGE, &ranked, &eligible), 0);
     assert_non_null(strstr(ranked.reasons[0].text, "holds 0.01 % of the blocks (99.99 % with"));
+    placement_ranks_release(&ranked, 1);
 }
 
 static void test_sizes_have_three_digits(void **unused)
@@ -306,11 +316,11 @@ static void test_sizes_have_three_digits(void **unused)
         uint64_t bytes;
         const char *text;
     } sizes[] = {
-        {512, "; 512 B to"},           {999, "; 999 B to"},
-        {1000, "; 0.98 KiB to"},       {10240, "; 10.0 KiB to"},
-        {1023000, "; 999 KiB to"},     {1023900, "; 0.98 MiB to"},
-        {36280730, "; 34.6 MiB to"},   {UINT64_C(3) << 40, "; 3.00 TiB to"},
-        {UINT64_MAX, "; 16.0 EiB to"},
+        {512, "; 512 to"},          {999, "; 999 to"},
+        {1000, "; 0.98k to"},       {10240, "; 10.0k to"},
+        {1023000, "; 999k to"},     {1023900, "; 0.98M to"},
+        {36280730, "; 34.6M to"},   {UINT64_C(3) << 40, "; 3.00T to"},
+        {UINT64_MAX, "; 16.0E to"},
     };
 
     (void)unused;
@@ -319,14 +329,15 @@ static void test_sizes_have_three_digits(void **unused)
         struct placement_rank ranked;
         size_t eligible;
 
-        host.all.best.bytes_to_send = host.all.low.bytes_to_send = host.all.high.bytes_to_send =
+        host.all.likely.bytes_to_send = host.all.low.bytes_to_send = host.all.high.bytes_to_send =
             sizes[i].bytes;
         if (sizes[i].bytes == UINT64_MAX) /* nothing is left to compare with */
-            host.all.low.bytes_to_send = host.all.best.bytes_to_send = UINT64_MAX - 1;
+            host.all.low.bytes_to_send = host.all.likely.bytes_to_send = UINT64_MAX - 1;
         assert_int_equal(placement_rank(&host, 1, UINT64_MAX, &ranked, &eligible), 0);
         if (strstr(ranked.reasons[0].text,
-                   sizes[i].bytes == UINT64_MAX ? "; 16.0 EiB (" : sizes[i].text) == NULL)
+                   sizes[i].bytes == UINT64_MAX ? "; 16.0E (" : sizes[i].text) == NULL)
             fail_msg("%s: has no \"%s\"", ranked.reasons[0].text, sizes[i].text);
+        placement_ranks_release(&ranked, 1);
     }
 }
 
@@ -334,7 +345,7 @@ static void test_long_and_hostile_names_stay_one_line(void **unused)
 {
     char path[5000], name[300];
     struct placement_host hosts[] = {host_of(name, 10), host_of("b", 10)};
-    struct ranking ranking;
+    CLEANUP(ranking_release) struct ranking ranking = {.hosts = NULL};
 
     (void)unused;
     memset(path, 'x', sizeof(path));
@@ -375,24 +386,58 @@ static void test_notes_follow_as_far_as_there_is_room(void **unused)
     assert_int_equal(ranked.reason_count, PLACEMENT_MAX_REASONS);
     assert_string_equal(ranked.reasons[PLACEMENT_MAX_REASONS - 1].text, "a note");
     assert_string_equal(ranked.reasons[1].text, "best single donor /d has 0.50 %");
+    placement_ranks_release(&ranked, 1);
     host.notes[1] = NULL;
     assert_int_equal(placement_rank(&host, 1, IMAGE, &ranked, &eligible), 0);
     assert_int_equal(ranked.reason_count, 3);
+    placement_ranks_release(&ranked, 1);
+}
+
+static void test_what_is_said_of_others_is_never_cut(void **unused)
+{
+    char why[6000];
+    struct placement_host host = unusable("a", why);
+    struct ranking ranking;
+
+    (void)unused;
+    memset(why, 'x', sizeof(why));
+    string_copy(why + sizeof(why) - sizeof("Permission denied"), sizeof("Permission denied"),
+                "Permission denied");
+    ranking = rank(&host, 1);
+    assert_true(has_reason(&ranking, 0, "unusable: xxx"));
+    assert_true(has_reason(&ranking, 0, "xxxPermission denied"));
+    ranking_release(&ranking);
+}
+
+/* What a filter counted is no reason to prefer a host: its wrong answers add up over images. */
+static void test_what_is_likely_counts_and_not_what_a_filter_said(void **unused)
+{
+    struct placement_host hosts[] = {host_of("many", 0), host_of("half", 500)};
+    CLEANUP(ranking_release) struct ranking ranking = {.hosts = NULL};
+
+    (void)unused;
+    hosts[0].all.best = hosts[0].all.high = figures_of(590);
+    hosts[0].all.low.bytes_to_send = figures_of(590).bytes_to_send;
+    hosts[0].all.high.bytes_to_send = IMAGE;
+    ranking = RANK(hosts);
+    ORDER(ranking, "half", "many");
+    REASONS(ranking, 1, "holds none of the blocks in 3 images; all of 500k to send",
+            "same as half within the estimate's error");
 }
 
 /* ---- the best donor ---- */
 
 static void test_best_donor_is_the_first_with_most(void **unused)
 {
-    struct similarity_estimate each[4] = {{{0}, {0}, {0}}};
+    struct similarity_estimate each[4] = {{{0}, {0}, {0}, {0}}};
 
     (void)unused;
     assert_int_equal(placement_best_donor(each, 4), 4);
     assert_int_equal(placement_best_donor(each, 0), 0);
-    each[1].best.identical_distinct = 5;
-    each[2].best.identical_distinct = 7;
-    each[3].best.identical_distinct = 7;
-    each[1].best.identical_with_duplicates = 100; /* the paper counts distinct ones */
+    each[1].likely.identical_distinct = 5;
+    each[2].likely.identical_distinct = 7;
+    each[3].likely.identical_distinct = 7;
+    each[1].likely.identical_with_duplicates = 100; /* the paper counts distinct ones */
     assert_int_equal(placement_best_donor(each, 4), 2);
 }
 
@@ -413,6 +458,8 @@ int main(void)
         cmocka_unit_test(test_nearly_all_is_not_called_all),
         cmocka_unit_test(test_sizes_have_three_digits),
         cmocka_unit_test(test_long_and_hostile_names_stay_one_line),
+        cmocka_unit_test(test_what_is_said_of_others_is_never_cut),
+        cmocka_unit_test(test_what_is_likely_counts_and_not_what_a_filter_said),
         cmocka_unit_test(test_notes_follow_as_far_as_there_is_room),
         cmocka_unit_test(test_best_donor_is_the_first_with_most),
     };

@@ -189,6 +189,9 @@ static void check_bounds(const struct similarity_estimate *estimate)
     assert_true(within(low->identical_with_duplicates, best->identical_with_duplicates,
                        high->identical_with_duplicates));
     assert_true(within(low->bytes_to_send, best->bytes_to_send, high->bytes_to_send));
+    assert_true(within(low->identical_distinct, estimate->likely.identical_distinct,
+                       high->identical_distinct));
+    assert_true(within(low->bytes_to_send, estimate->likely.bytes_to_send, high->bytes_to_send));
     assert_true(high->identical_distinct <= high->distinct);
     assert_true(high->identical_with_duplicates <= high->total);
 }
@@ -290,6 +293,79 @@ static void test_random_pairs_as_brute_force(void **unused)
     assert_covered("sketch of one", &single);
     assert_covered("sketch of a union", &united);
     assert_covered("Bloom filters", &filtered);
+}
+
+static void fill_run(struct image *image, uint64_t first, size_t count)
+{
+    image->count = 0;
+    for (size_t i = 0; i < count; i++)
+        add_block(image, first + i);
+}
+
+/*
+ * The filters' wrong answers add up over many images, and do not where the
+ * images are alike: neither makes a host what it is not.
+ */
+static void test_unions_of_many_filters(void **unused)
+{
+    enum { IMAGES = 100, BLOCKS = 3000 };
+    static struct image a, other;
+    static struct made_fingerprint made[IMAGES];
+    const struct fingerprint_view *views[IMAGES];
+    struct made_fingerprint of_a;
+    struct similarity_estimate all;
+    struct error err;
+
+    (void)unused;
+    fill_run(&a, 0, BLOCKS);
+    of_a = fingerprint_of(&a, 0);
+    for (size_t alike = 0; alike < 2; alike++) {
+        uint64_t truth = alike ? BLOCKS / 2 : 0;
+
+        for (size_t i = 0; i < IMAGES; i++) {
+            /* Half of A and as much else, again and again; or what nobody else has. */
+            fill_run(&other, alike ? BLOCKS / 2 : (i + 1) * BLOCKS, BLOCKS);
+            made[i] = fingerprint_of(&other, 0);
+            views[i] = &made[i].view;
+        }
+        assert_int_equal(
+            similarity_compare(SIMILARITY_BLOOM, &of_a.view, views, IMAGES, NULL, &all, &err), 0);
+        check_bounds(&all);
+        assert_true(all.best.identical_distinct >= truth);
+        assert_true(within(all.low.identical_distinct, truth, all.high.identical_distinct));
+        assert_in_range(all.likely.identical_distinct + BLOCKS / 10, truth,
+                        truth + 2 * BLOCKS / 10);
+        assert_in_range(all.likely.bytes_to_send, (BLOCKS - truth - BLOCKS / 10) * MADE_BLOCK_SIZE,
+                        (BLOCKS - truth + BLOCKS / 10) * MADE_BLOCK_SIZE);
+        if (!alike) /* what was counted is far from it */
+            assert_true(all.best.identical_distinct > BLOCKS / 2);
+        for (size_t i = 0; i < IMAGES; i++)
+            made_fingerprint_release(&made[i]);
+    }
+    made_fingerprint_release(&of_a);
+}
+
+/* One that says yes to everything tells nothing. */
+static void test_a_full_filter_makes_nobody_likely(void **unused)
+{
+    static struct image image;
+    struct made_fingerprint a, b;
+    const struct fingerprint_view *view = &b.view;
+    struct similarity_estimate all;
+    struct error err;
+
+    (void)unused;
+    fill_run(&image, 0, 1000);
+    a = fingerprint_of(&image, 0);
+    b = fingerprint_of(&image, 1);
+    memset((uint8_t *)(uintptr_t)b.view.bloom, 0xff, b.view.bloom_bytes);
+    assert_int_equal(similarity_compare(SIMILARITY_BLOOM, &a.view, &view, 1, NULL, &all, &err), 0);
+    check_bounds(&all);
+    assert_int_equal(all.best.identical_distinct, 1000);
+    assert_int_equal(all.likely.identical_distinct, 0);
+    assert_int_equal(all.likely.bytes_to_send, 1000 * MADE_BLOCK_SIZE);
+    made_fingerprint_release(&a);
+    made_fingerprint_release(&b);
 }
 
 /* Blocks whose digests occur often are not left to the sample: it would tell next to nothing. */
@@ -466,6 +542,8 @@ int main(void)
         cmocka_unit_test(test_table_1_of_the_paper),
         cmocka_unit_test(test_zero_blocks_count_but_are_never_sent),
         cmocka_unit_test(test_random_pairs_as_brute_force),
+        cmocka_unit_test(test_unions_of_many_filters),
+        cmocka_unit_test(test_a_full_filter_makes_nobody_likely),
         cmocka_unit_test(test_frequent_digests_are_kept_exactly),
         cmocka_unit_test(test_uneven_sizes),
         cmocka_unit_test(test_different_ones_do_not_compare),

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `setmov choose`: sketches of many hosts on their way into a merged index. */
-#include "choose.h"
-#include "setmov/catalog_merged.h"
+/* Sketches of many hosts on their way into a merged index. */
+#include "catalog/merged_spool.h"
+#include "setmov/base_new_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 /* Digests are written in pieces of about so many bytes. */
 #define BUFFER_BYTES ((size_t)1 << 20)
@@ -23,8 +21,8 @@ struct spooled_host {
     size_t first, count; /* of the images */
 };
 
-struct choose_spool {
-    int fd;
+struct merged_spool {
+    struct new_file file;
     char *directory;
     struct spooled *images;
     size_t image_count, image_capacity;
@@ -36,13 +34,13 @@ struct choose_spool {
     void *mapped;   /* NULL: not yet, or nothing */
 };
 
-void choose_spool_free(struct choose_spool *spool)
+void merged_spool_free(struct merged_spool *spool)
 {
     if (spool == NULL)
         return;
     if (spool->mapped != NULL)
         munmap(spool->mapped, spool->written);
-    cleanup_close(&spool->fd);
+    new_file_release(&spool->file);
     free(spool->directory);
     free(spool->images);
     free(spool->hosts);
@@ -50,87 +48,68 @@ void choose_spool_free(struct choose_spool *spool)
     free(spool);
 }
 
-static const char *temporary_directory(const char *temporary)
+int merged_spool_new(const char *temporary, struct merged_spool **ret_spool, struct error *err)
 {
-    const char *environment = secure_getenv("TMPDIR");
-
-    if (temporary != NULL)
-        return temporary;
-    return environment != NULL && environment[0] != '\0' ? environment : "/var/tmp";
-}
-
-/* A file that nobody else sees; where the file system cannot make one, its name goes at once. */
-static int open_nameless(const char *directory)
-{
-    int fd = open(directory, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
-    char path[4096];
-
-    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
-        return fd;
-    if (!string_format(path, sizeof(path), "%s/setmov-XXXXXX", directory)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0)
-        unlink(path);
-    return fd;
-}
-
-int choose_spool_new(const char *temporary, struct choose_spool **ret_spool, struct error *err)
-{
-    struct choose_spool *spool = calloc(1, sizeof(*spool));
+    struct merged_spool *spool = calloc(1, sizeof(*spool));
     int rc = 0;
 
-    temporary = temporary_directory(temporary);
     if (spool == NULL)
         return error_set(err, -ENOMEM, "out of memory");
-    spool->fd = open_nameless(temporary);
-    if (spool->fd < 0)
-        rc = error_set(err, -errno, "temporary file in %s: %s", temporary, strerror(errno));
-    spool->directory = strdup(temporary);
+    spool->file = NEW_FILE_NONE;
+    spool->directory = strdup(new_file_directory(temporary));
     spool->buffer = malloc(BUFFER_BYTES);
-    if (rc == 0 && (spool->directory == NULL || spool->buffer == NULL))
+    if (spool->directory == NULL || spool->buffer == NULL)
         rc = error_set(err, -ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = new_file_nameless(spool->directory, &spool->file, err);
     if (rc < 0)
-        choose_spool_free(spool);
+        merged_spool_free(spool);
     else
         *ret_spool = spool;
     return rc;
 }
 
-static int flush(struct choose_spool *spool, struct error *err)
+static int flush(struct merged_spool *spool, struct error *err)
 {
-    for (size_t done = 0; done < spool->used;) {
-        ssize_t wrote = write(spool->fd, spool->buffer + done, spool->used - done);
+    int rc = new_file_write(&spool->file, spool->buffer, spool->used, spool->written, err);
 
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote < 0)
-            return error_set(err, -errno, "temporary file in %s: %s", spool->directory,
-                             strerror(errno));
-        done += (size_t)wrote;
-    }
+    if (rc < 0)
+        return rc;
     spool->written += spool->used;
     spool->used = 0;
     return 0;
 }
 
-static int append(struct choose_spool *spool, const struct digest *digests, size_t count,
-                  struct error *err)
+/* What was copied is looked at, since the file may change under the eyes. */
+static bool ascends(const struct digest *digests, size_t count, bool sampled,
+                    const struct digest *before)
 {
-    const uint8_t *bytes = (const uint8_t *)digests;
-    size_t left = count * sizeof(*digests);
+    for (size_t i = 0; i < count; i++) {
+        if ((before != NULL && digest_compare(before, &digests[i]) >= 0) ||
+            (sampled && digests[i].bytes[0] != 0))
+            return false;
+        before = &digests[i];
+    }
+    return true;
+}
 
-    while (left > 0) {
-        size_t piece = BUFFER_BYTES - spool->used;
+/* Clears *ret_good where these are no sampled, or frequent, digests. */
+static int append(struct merged_spool *spool, const struct digest *digests, size_t count,
+                  bool sampled, bool *ret_good, struct error *err)
+{
+    struct digest last;
 
-        if (piece > left)
-            piece = left;
-        memcpy(spool->buffer + spool->used, bytes, piece);
-        spool->used += piece;
-        bytes += piece;
-        left -= piece;
+    for (size_t done = 0; done < count;) {
+        struct digest *copy = (struct digest *)(spool->buffer + spool->used);
+        size_t piece = (BUFFER_BYTES - spool->used) / sizeof(*digests);
+
+        if (piece > count - done)
+            piece = count - done;
+        memcpy(copy, digests + done, piece * sizeof(*digests));
+        *ret_good = *ret_good && ascends(copy, piece, sampled, done > 0 ? &last : NULL);
+        last = copy[piece - 1];
+        spool->used += piece * sizeof(*digests);
+        done += piece;
         if (spool->used == BUFFER_BYTES) {
             int rc = flush(spool, err);
 
@@ -141,32 +120,46 @@ static int append(struct choose_spool *spool, const struct digest *digests, size
     return 0;
 }
 
-int choose_spool_add(struct choose_spool *spool, const struct fingerprint_view *view,
-                     struct error *err)
+/* What the file held goes with it. */
+static struct fingerprint_view without_parts(struct fingerprint_view view)
 {
-    struct spooled *image;
+    view.digests = view.frequent = NULL;
+    view.places = view.bloom = NULL;
+    view.frequent_multiplicity = NULL;
+    view.owned_layers = NULL;
+    view.identity.layers = NULL;
+    view.identity.layer_count = 0;
+    return view;
+}
+
+int merged_spool_add(struct merged_spool *spool, const struct fingerprint_file *file,
+                     struct error *ret_why, struct error *err)
+{
+    const struct fingerprint_view *view = &file->view;
+    struct spooled image = {.view = without_parts(*view)};
+    bool sampled_good = true, frequent_good = true;
     int rc = array_reserve(&spool->images, &spool->image_capacity, spool->image_count + 1,
                            sizeof(*spool->images));
 
     if (rc < 0)
         return error_set(err, rc, "out of memory");
-    image = &spool->images[spool->image_count++];
-    *image = (struct spooled){.view = *view, .sketch_at = spool->written + spool->used};
-    rc = append(spool, view->digests, view->sketch_count, err);
-    image->frequent_at = spool->written + spool->used;
+    ret_why->text[0] = '\0';
+    image.sketch_at = spool->written + spool->used;
+    rc = append(spool, view->digests, view->sketch_count, true, &sampled_good, err);
+    image.frequent_at = spool->written + spool->used;
     if (rc == 0)
-        rc = append(spool, view->frequent, view->frequent_count, err);
-    /* What the file held goes with it. */
-    image->view.digests = image->view.frequent = NULL;
-    image->view.places = image->view.bloom = NULL;
-    image->view.frequent_multiplicity = NULL;
-    image->view.owned_layers = NULL;
-    image->view.identity.layers = NULL;
-    image->view.identity.layer_count = 0;
-    return rc;
+        rc = append(spool, view->frequent, view->frequent_count, false, &frequent_good, err);
+    if (rc < 0)
+        return rc;
+    if (fingerprint_file_check(file, ret_why) == 0 && (!sampled_good || !frequent_good))
+        error_set(ret_why, -EINVAL, "%s: its %s digests are not in ascending order", file->path,
+                  sampled_good ? "frequent" : "sampled");
+    if (ret_why->text[0] == '\0')
+        spool->images[spool->image_count++] = image;
+    return 0;
 }
 
-int choose_spool_end_host(struct choose_spool *spool, const char *name, uint64_t mark,
+int merged_spool_end_host(struct merged_spool *spool, const char *name, uint64_t mark,
                           struct error *err)
 {
     struct spooled_host host = {.name = name, .mark = mark};
@@ -184,23 +177,23 @@ int choose_spool_end_host(struct choose_spool *spool, const char *name, uint64_t
 }
 
 /* All that was written, in memory; the file has no name, so nobody cuts it short. */
-static int map(struct choose_spool *spool, struct error *err)
+static int map(struct merged_spool *spool, struct error *err)
 {
     void *bytes;
     int rc = flush(spool, err);
 
     if (rc < 0 || spool->written == 0)
         return rc;
-    bytes = mmap(NULL, spool->written, PROT_READ, MAP_SHARED, spool->fd, 0);
+    bytes = mmap(NULL, spool->written, PROT_READ, MAP_SHARED, spool->file.fd, 0);
     if (bytes == MAP_FAILED)
-        return error_set(err, -errno, "temporary file in %s: %s", spool->directory,
+        return error_set(err, -errno, "%s: cannot map a temporary file there: %s", spool->directory,
                          strerror(errno));
     spool->mapped = bytes;
     return 0;
 }
 
 /* Views and hosts as catalog_merged_encode() takes them. */
-static int encode(struct choose_spool *spool, const struct fingerprint_view **views,
+static int encode(struct merged_spool *spool, const struct fingerprint_view **views,
                   struct catalog_merged_host *hosts, uint8_t **ret_bytes, size_t *ret_length,
                   struct error *err)
 {
@@ -225,7 +218,7 @@ static int encode(struct choose_spool *spool, const struct fingerprint_view **vi
     return catalog_merged_encode(hosts, spool->host_count, ret_bytes, ret_length, err);
 }
 
-int choose_spool_encode(struct choose_spool *spool, uint8_t **ret_bytes, size_t *ret_length,
+int merged_spool_encode(struct merged_spool *spool, uint8_t **ret_bytes, size_t *ret_length,
                         struct error *err)
 {
     const struct fingerprint_view **views = calloc(spool->image_count + 1, sizeof(*views));

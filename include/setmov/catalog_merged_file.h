@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A merged index (catalog_merged.h) that is kept in a file, so that a ranking
+ * of a thousand hosts costs one look at each one's directory. Each change of an
+ * index is a rename in its directory, which the directory's times tell; the
+ * file is made anew where one of them changed. Only fingerprints count, no
+ * images. Effects: reads directories and fingerprints, maps and writes the file.
+ */
+#ifndef SETMOV_CATALOG_MERGED_FILE_H
+#define SETMOV_CATALOG_MERGED_FILE_H
+
+#include "setmov/catalog.h"
+#include "setmov/catalog_merged.h"
+
+struct catalog_merged_source {
+    const char *name, *directory;
+};
+
+/* What is known of a host beside its figures. */
+struct catalog_merged_state {
+    int code;         /* negative errno of the directory, which cannot be used; 0: it can */
+    size_t images;    /* fingerprints that count; 65535: so many or more */
+    bool problems;    /* some could not be used */
+    bool other_kinds; /* there are others, which were passed over */
+    bool provisional; /* some were made of images that somebody wrote to, or could have */
+    bool images_only; /* no fingerprint, but other files */
+};
+
+struct catalog_merged_options {
+    const char *temporary;          /* directory of temporary files; NULL: $TMPDIR or /var/tmp */
+    bool (*stopped)(void *context); /* may be NULL */
+    /* A fingerprint of a host could not be used, seen while the file is made. May be NULL. */
+    int (*problem)(void *context, size_t host, const char *path, const struct error *error);
+    void *context;
+};
+
+struct catalog_merged_file;
+
+/*
+ * Opens `path`, or makes it anew, where it is not of these hosts as they are
+ * now, and of that kind (a whole one). What is wrong with one host or with its
+ * fingerprints costs that alone. Without any host that can be used there is
+ * nothing to do, and the file stays as it is. -EEXIST: the file is something
+ * else, which is never overwritten; -ECANCELED: stopped.
+ */
+int catalog_merged_file_open(const char *path, const struct catalog_merged_source *hosts,
+                             size_t count, const struct catalog_kind *kind,
+                             const struct catalog_merged_options *options,
+                             struct catalog_merged_file **ret_file, struct error *err);
+void catalog_merged_file_close(struct catalog_merged_file *file); /* NULL is fine */
+
+/* Was the file made anew? */
+bool catalog_merged_file_is_new(const struct catalog_merged_file *file);
+
+struct catalog_merged_state catalog_merged_file_state(const struct catalog_merged_file *file,
+                                                      size_t host);
+
+/*
+ * As catalog_merged_query(): ret_all has room for all hosts; of those whose
+ * directory cannot be used it is zeroed. -EIO: somebody cut the file short.
+ */
+int catalog_merged_file_query(const struct catalog_merged_file *file,
+                              const struct fingerprint_view *query,
+                              struct similarity_estimate *ret_all, struct error *err);
+
+#endif
