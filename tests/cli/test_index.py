@@ -265,7 +265,7 @@ def odd_names_and_files(bed):
         assert any(entry.startswith(wanted) for entry in names), name
     # What lies in the index is no image, whole or damaged, and what was copied from it neither.
     name, path = sorted(entries(bed, "odd/index").items())[0]
-    (odd / "copy").write_bytes(path.read_bytes())
+    (odd / "copy.fingerprint").write_bytes(path.read_bytes())
     damaged = odd / "index" / ("0" * 32 + ".sha256-4096.fingerprint")
     damaged.write_bytes(b"SETMOVFX" + path.read_bytes()[8:])
     listing = bed.run("index", "--list", "--index", "odd/index")
