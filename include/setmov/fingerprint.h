@@ -55,7 +55,7 @@ struct fingerprint_identity {
     const struct fingerprint_layer *layers; /* top first */
     size_t layer_count;
     uint64_t virtual_size;   /* bytes */
-    bool provisional;        /* somebody wrote to the image while it was read */
+    bool provisional;        /* somebody held the image for writing while it was read */
     bool has_content_sha256; /* of the whole guest-visible content */
     uint8_t content_sha256[32];
     int64_t made_s; /* when the reading began: seconds since 1970 */

@@ -41,8 +41,9 @@ static bool lies_in_resolved(const char *path, const char *directory)
     return resolved != NULL && lies_in(path, resolved);
 }
 
-static bool is_allowed(const struct builder *builder, const char *path)
+static bool is_allowed(const void *context, const char *path)
 {
+    const struct builder *builder = context;
     const char *const *allowed = builder->options->allowed;
 
     if (builder->options->follow_backing_outside)
@@ -118,6 +119,7 @@ static int append_file(struct image_chain *chain, int fd, const struct image_lay
 
 static int add_file(struct builder *builder, const char *name, size_t *ret_index, struct error *err)
 {
+    const struct image_permit permit = {is_allowed, builder};
     struct image_chain *chain = &builder->chain;
     CLEANUP(cleanup_close) int fd = -1;
     struct image_layer layer;
@@ -125,16 +127,10 @@ static int add_file(struct builder *builder, const char *name, size_t *ret_index
 
     if (chain->count >= CHAIN_MOST_FILES)
         return error_set(err, -E2BIG, "consists of more than %d files", CHAIN_MOST_FILES);
-    rc = image_file_open(name, &fd, &layer, err);
+    /* The first is what the user named. */
+    rc = image_file_open(name, chain->count > 0 ? &permit : NULL, &fd, &layer, err);
     if (rc < 0)
         return rc;
-    if (chain->count > 0 && !is_allowed(builder, layer.path)) {
-        rc = error_set(err, -EPERM,
-                       "it lies outside the image's directory and the allowed ones (%s)",
-                       layer.path);
-        free(layer.path);
-        return rc;
-    }
     rc = append_file(chain, fd, &layer);
     if (rc < 0) {
         free(layer.path);

@@ -56,13 +56,20 @@ bool image_chain_is_locked(const struct image_chain *chain);
 
 /* ---- one file (file.c) ------------------------------------------------------------ */
 
+/* Says whether a file may be opened, by its resolved path, before it is. */
+struct image_permit {
+    bool (*allows)(const void *context, const char *path);
+    const void *context;
+};
+
 /*
  * Opens a regular file or a block device for reading without waiting for
- * anything or setting anything off (FIFO, tape). `ret_layer` has all but the
- * format; path and descriptor are the caller's.
+ * anything or setting anything off (FIFO, tape). `permit` may be NULL; -EPERM
+ * where it says no. `ret_layer` has all but the format; path and descriptor
+ * are the caller's.
  */
-int image_file_open(const char *name, int *ret_fd, struct image_layer *ret_layer,
-                    struct error *err);
+int image_file_open(const char *name, const struct image_permit *permit, int *ret_fd,
+                    struct image_layer *ret_layer, struct error *err);
 int image_file_check(const struct image_layer *layer, struct error *err);
 bool image_file_is_locked(int fd);
 

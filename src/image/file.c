@@ -18,6 +18,8 @@ int image_fd_raise(int fd)
     int raised = fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_FD), saved = errno;
 
     close(fd);
+    if (saved == EINVAL)
+        saved = EMFILE; /* the limit is below LOWEST_FD */
     return raised >= 0 ? raised : -saved;
 }
 
@@ -38,42 +40,6 @@ static int check_kind(const struct stat *status, struct error *err)
     }
 }
 
-/* O_PATH sets nothing off; what lies behind it is opened only when it is known to be harmless. */
-static int open_checked(const char *name, struct stat *status, struct error *err)
-{
-    CLEANUP(cleanup_close) int place = open(name, O_PATH | O_CLOEXEC);
-    char by_descriptor[32];
-    int fd, rc;
-
-    if (place < 0 || fstat(place, status) < 0)
-        return error_set(err, -errno, "cannot be opened: %s", strerror(errno));
-    rc = check_kind(status, err);
-    if (rc < 0)
-        return rc;
-    string_format(by_descriptor, sizeof(by_descriptor), "/proc/self/fd/%d", place);
-    fd = open(by_descriptor, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return error_set(err, -errno, "cannot be opened: %s", strerror(errno));
-    fd = image_fd_raise(fd);
-    return fd >= 0 ? fd : error_set(err, fd, "cannot be opened: %s", strerror(-fd));
-}
-
-static int fill_identity(int fd, const struct stat *status, struct image_layer *layer)
-{
-    layer->is_block_device = S_ISBLK(status->st_mode);
-    if (!layer->is_block_device) {
-        layer->device = status->st_dev;
-        layer->inode = status->st_ino;
-        layer->size = (uint64_t)status->st_size;
-        layer->modified = status->st_mtim;
-        layer->changed = status->st_ctim;
-        return 0;
-    }
-    /* A device's node tells nothing of the device but its number. */
-    layer->device = status->st_rdev;
-    return ioctl(fd, BLKGETSIZE64, &layer->size) < 0 ? -errno : 0;
-}
-
 /* The path of what was opened, and only if that is still there. */
 static int find_path(int fd, const struct stat *status, char **ret_path, struct error *err)
 {
@@ -92,32 +58,75 @@ static int find_path(int fd, const struct stat *status, char **ret_path, struct 
     return *ret_path != NULL ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
-static int describe(int fd, const struct stat *status, struct image_layer *layer, struct error *err)
+/* O_PATH sets nothing off; what lies behind it is opened only when it is known to be harmless. */
+static int open_checked(const char *name, const struct image_permit *permit, struct stat *status,
+                        char **ret_path, struct error *err)
 {
-    int rc = fill_identity(fd, status, layer);
+    CLEANUP(cleanup_close) int place = open(name, O_PATH | O_CLOEXEC);
+    CLEANUP(cleanup_free) char *path = NULL;
+    char by_descriptor[32];
+    int fd, rc;
 
+    if (place < 0 || fstat(place, status) < 0)
+        return error_set(err, -errno, "cannot be opened: %s", strerror(errno));
+    rc = check_kind(status, err);
+    if (rc == 0)
+        rc = find_path(place, status, &path, err);
     if (rc < 0)
-        return error_set(err, rc, "its size cannot be told: %s", strerror(-rc));
-    if (layer->size > IMAGE_MAX_SIZE)
-        return error_set(err, -EFBIG, "its size is absurd: %llu bytes",
-                         (unsigned long long)layer->size);
-    return find_path(fd, status, &layer->path, err);
+        return rc;
+    if (permit != NULL && !permit->allows(permit->context, path))
+        return error_set(err, -EPERM,
+                         "it lies outside the image's directory and the allowed ones (%s)", path);
+    string_format(by_descriptor, sizeof(by_descriptor), "/proc/self/fd/%d", place);
+    fd = open(by_descriptor, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return error_set(err, -errno, "cannot be opened: %s", strerror(errno));
+    fd = image_fd_raise(fd);
+    if (fd < 0)
+        return error_set(err, fd, "cannot be opened: %s", strerror(-fd));
+    *ret_path = path;
+    path = NULL;
+    return fd;
 }
 
-int image_file_open(const char *name, int *ret_fd, struct image_layer *ret_layer, struct error *err)
+static int fill_identity(int fd, const struct stat *status, struct image_layer *layer)
 {
+    layer->is_block_device = S_ISBLK(status->st_mode);
+    if (!layer->is_block_device) {
+        layer->device = status->st_dev;
+        layer->inode = status->st_ino;
+        layer->size = (uint64_t)status->st_size;
+        layer->modified = status->st_mtim;
+        layer->changed = status->st_ctim;
+        return 0;
+    }
+    /* A device's node tells nothing of the device but its number. */
+    layer->device = status->st_rdev;
+    return ioctl(fd, BLKGETSIZE64, &layer->size) < 0 ? -errno : 0;
+}
+
+int image_file_open(const char *name, const struct image_permit *permit, int *ret_fd,
+                    struct image_layer *ret_layer, struct error *err)
+{
+    CLEANUP(cleanup_free) char *path = NULL;
+    CLEANUP(cleanup_close) int fd = -1;
     struct image_layer layer = {0};
     struct stat status = {0};
-    int rc, fd = open_checked(name, &status, err);
+    int rc;
 
+    fd = open_checked(name, permit, &status, &path, err);
     if (fd < 0)
         return fd;
-    rc = describe(fd, &status, &layer, err);
-    if (rc < 0) {
-        close(fd);
-        return rc;
-    }
+    rc = fill_identity(fd, &status, &layer);
+    if (rc < 0)
+        return error_set(err, rc, "its size cannot be told: %s", strerror(-rc));
+    if (layer.size > IMAGE_MAX_SIZE)
+        return error_set(err, -EFBIG, "its size is absurd: %llu bytes",
+                         (unsigned long long)layer.size);
+    layer.path = path;
+    path = NULL;
     *ret_fd = fd;
+    fd = -1;
     *ret_layer = layer;
     return 0;
 }
