@@ -60,7 +60,7 @@ def bench(directory, work):
     sets = Contestant("sets of lines, Python", [sys.executable, "-c", SETS, one_mixed, other_mixed], runs=1,
                       output=work / "sets")
     everybody = [exact, bloom, sketch, sorted_lines, unsorted, sets]
-    compete(everybody)
+    compete(everybody, one, other, one_lines, other_lines, one_mixed, other_mixed)
     found = len((work / "comm").read_bytes().splitlines())
     show(f"{count} distinct digests against as many, {found} in common; from files, processes and all", everybody)
     if {found, len((work / "sorted").read_bytes().splitlines()), int((work / "sets").read_text())} != {

@@ -72,7 +72,7 @@ def raw_image(image, title, with_slow):
     peers = others(image)
     if not with_slow:
         peers = [peer for peer in peers if peer.name != "casync make"]
-    compete([read, one, two, index, index_two, *peers])
+    compete([read, one, two, index, index_two, *peers], image)
     show(title, [read, one, two, index, index_two, *peers])
     ratio("CPU of OpenSSL a block and qsort, in setmov's (md5 512, 1 thread)", peers[0].cpu / one.cpu, "to reach: 15")
     ratio("wall of setmov (md5 512, 1 thread), in that of cat", one.wall / read.wall, "aim: 1.5")
@@ -88,7 +88,7 @@ def qcow2_image(image, title):
                       environment=NBD_ENVIRONMENT)
     untuned = Contestant("the same, malloc as it comes", [HELPERS / "nbd_reader", "qcow2", image])
     one, two = setmov(image, 512, "md5", 1), setmov(image, 512, "md5", 2)
-    compete([read, untuned, one, two])
+    compete([read, untuned, one, two], image)
     show(title, [read, untuned, one, two])
     ratio("wall of setmov (md5 512, 1 thread), in that of reading only", one.wall / read.wall, "to reach: 1.3")
     ratio("wall of setmov (md5 512, 2 threads), in that of reading only", two.wall / read.wall, "to reach: 1.3")
