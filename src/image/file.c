@@ -108,25 +108,24 @@ static int fill_identity(int fd, const struct stat *status, struct image_layer *
 int image_file_open(const char *name, const struct image_permit *permit, int *ret_fd,
                     struct image_layer *ret_layer, struct error *err)
 {
-    CLEANUP(cleanup_free) char *path = NULL;
-    CLEANUP(cleanup_close) int fd = -1;
     struct image_layer layer = {0};
     struct stat status = {0};
-    int rc;
+    int rc, fd = open_checked(name, permit, &status, &layer.path, err);
 
-    fd = open_checked(name, permit, &status, &path, err);
     if (fd < 0)
         return fd;
     rc = fill_identity(fd, &status, &layer);
     if (rc < 0)
-        return error_set(err, rc, "its size cannot be told: %s", strerror(-rc));
-    if (layer.size > IMAGE_MAX_SIZE)
-        return error_set(err, -EFBIG, "its size is absurd: %llu bytes",
-                         (unsigned long long)layer.size);
-    layer.path = path;
-    path = NULL;
+        error_set(err, rc, "its size cannot be told: %s", strerror(-rc));
+    else if (layer.size > IMAGE_MAX_SIZE)
+        rc = error_set(err, -EFBIG, "its size is absurd: %llu bytes",
+                       (unsigned long long)layer.size);
+    if (rc < 0) {
+        free(layer.path);
+        close(fd);
+        return rc;
+    }
     *ret_fd = fd;
-    fd = -1;
     *ret_layer = layer;
     return 0;
 }
