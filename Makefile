@@ -220,6 +220,28 @@ bench: deps ## Measure: the cost beside collectd's own virt plugin, and without 
 .PHONY: bench-programs
 bench-programs: $(BENCH_BIN)
 
+# ---- three hosts to play with (docs/testbed.md) --------------------------------
+
+.PHONY: bed-up bed-down bed-shell
+bed-up: deps ## Bring up the test bed: libvirt hosts alpha, beta and gamma on this machine, below build/bed (root).
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all
+	@tests/bed/bed.sh up
+
+bed-down: ## End the test bed, with all that it keeps.
+	@tests/bed/bed.sh down
+
+bed-shell: ## A shell on a host of the test bed: make bed-shell HOST=alpha, or make bed-shell alpha.
+	@tests/bed/bed.sh shell $(HOST)
+
+# The second word names the host, not something to make.
+ifeq ($(firstword $(MAKECMDGOALS)),bed-shell)
+ifneq ($(word 2,$(MAKECMDGOALS)),)
+HOST := $(word 2,$(MAKECMDGOALS))
+.PHONY: $(HOST)
+$(HOST): ; @:
+endif
+endif
+
 # ---- a clean Debian 12 -------------------------------------------------------
 
 .PHONY: chroot-demo chroot-check
@@ -257,7 +279,8 @@ uninstall: ## Remove what install put there.
 # ---- the rest ----------------------------------------------------------------
 
 .PHONY: clean help
-clean: ## Remove all that was built.
+clean: ## Remove all that was built; ends the test bed.
+	@[ ! -d $(BUILD)/bed ] || tests/bed/bed.sh down
 	rm -rf $(BUILD)
 
 help: ## List the targets.

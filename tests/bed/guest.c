@@ -12,9 +12,13 @@
  *   burn SECONDS                keeps one CPU busy; answers at once
  *   memory                      MemTotal MemFree MemAvailable in bytes
  *   hold BYTES                  takes and touches that much memory
+ *   count                       number of the last record synced (guest_records.c)
+ *   still                       the same, and no more are written
  *   crash | poweroff
  */
 #define _GNU_SOURCE 1
+#include "guest_records.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -221,6 +225,16 @@ static void hold(uint64_t bytes)
     fprintf(line_out, "ok\n");
 }
 
+static void tell_records(bool stop)
+{
+    uint64_t number;
+    errno = -records_synced(stop, &number);
+    if (errno == 0)
+        fprintf(line_out, "ok %" PRIu64 "\n", number);
+    else
+        answer_error("records");
+}
+
 static void crash(void)
 {
     int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
@@ -252,6 +266,8 @@ static void obey(const char *line)
         tell_memory();
     } else if (strcmp(name, "hold") == 0) {
         hold(strtoull(word, NULL, 10));
+    } else if (strcmp(name, "count") == 0 || strcmp(name, "still") == 0) {
+        tell_records(name[0] == 's');
     } else if (strcmp(name, "crash") == 0) {
         crash();
     } else if (strcmp(name, "poweroff") == 0) {
@@ -271,6 +287,7 @@ int main(void)
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
     load_modules();
     signal(SIGCHLD, SIG_IGN); /* children of burn */
+    records_start("/dev/vda");
 
     int fd = open("/dev/ttyS1", O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)

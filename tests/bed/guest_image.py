@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes the small Linux guest: Debian's cloud kernel and an initrd with guest.c as its only program.
+"""Makes the small Linux guest: Debian's cloud kernel and an initrd with guest*.c as its only program.
 
 usage: guest_image.py        prints the directory that holds vmlinuz and initrd
 The kernel comes as a package (apt-get download, kept in BUILD/cache, never installed).
@@ -93,9 +93,9 @@ def main():
 def make():
     target = os.path.join(BUILD, "guest")
     cache = os.path.join(BUILD, "cache")
-    source = os.path.join(HERE, "guest.c")
+    sources = [os.path.join(HERE, name) for name in ("guest.c", "guest_records.c")]
     initrd = os.path.join(target, "initrd")
-    newest = max(os.path.getmtime(source), os.path.getmtime(__file__))
+    newest = max(map(os.path.getmtime, [*sources, __file__]))
     if os.path.exists(initrd) and os.path.getmtime(initrd) > newest:
         print(target)
         return
@@ -105,7 +105,7 @@ def make():
     package = kernel_package(cache)
     with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
         output("dpkg-deb", "-x", package, scratch + "/kernel")
-        output("gcc", "-std=gnu11", "-Wall", "-Wextra", "-O2", "-static", "-s", "-o", scratch + "/init", source)
+        output("gcc", "-std=gnu11", "-Wall", "-Wextra", "-O2", "-static", "-s", "-o", scratch + "/init", *sources)
         os.makedirs(scratch + "/guest")
         (kernel,) = [f for f in os.listdir(scratch + "/kernel/boot") if f.startswith("vmlinuz")]
         os.rename(os.path.join(scratch, "kernel/boot", kernel), scratch + "/guest/vmlinuz")

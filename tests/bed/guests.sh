@@ -8,6 +8,8 @@ usage() {
 usage: guests.sh DIR idle COUNT [PREFIX]      COUNT guests of 16 MiB: 2 disks, 2 taps, no OS
        guests.sh DIR define-idle NAME         defines one of those without starting it
        guests.sh DIR linux NAME...            small Linux guests, started; returns when they obey
+       guests.sh DIR writer NAME...           the same, but with one disk, lib/images/NAME.raw or .qcow2,
+                                              on which it keeps records (guest_disk.py); made if absent
        guests.sh DIR command NAME COMMAND...  one command of guest.c; prints its answer
 DIR is a host that host.sh has brought up.
 END
@@ -67,7 +69,8 @@ $(interface_xml)
 END
 }
 
-linux_xml() {
+# Paths are those inside the host, so that a guest finds its own at every host it moves to.
+linux_xml() { # NAME DISKS
     cat <<END
 <domain type='qemu'>
   <name>$1</name>
@@ -83,13 +86,12 @@ linux_xml() {
   <on_crash>destroy</on_crash>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
-$(disk_xml "$1" vda 64)
-$(disk_xml "$1" vdb 16)
+$2
 $(interface_xml)
 $(interface_xml)
     <controller type='usb' model='none'/>
-    <serial type='file'><source path='$dir/$1.console'/><target port='0'/></serial>
-    <serial type='unix'><source mode='bind' path='$dir/sockets/$1'/><target port='1'/></serial>
+    <serial type='file'><source path='/var/log/libvirt/$1.console'/><target port='0'/></serial>
+    <serial type='unix'><source mode='bind' path='/var/lib/libvirt/sockets/$1'/><target port='1'/></serial>
     <memballoon model='virtio'/>
     <panic model='isa'/>
   </devices>
@@ -122,22 +124,46 @@ idle() {
     [ "$number" -ge "$count" ] || { cat "$dir"/start?.out >&2; echo "guests.sh: $number of $count started" >&2; exit 1; }
 }
 
-linux() {
-    local name
+writer_disk_xml() { # NAME
+    local image=$dir/lib/images/$1
+    [ -e "$image.raw" ] || [ -e "$image.qcow2" ] || "$here/guest_disk.py" make "$image.raw" 64 "$1"
+    if [ -e "$image.raw" ]; then image=$1.raw; else image=$1.qcow2; fi
+    cat <<END
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='${image##*.}' cache='${cache:-none}'/>
+      <source file='/var/lib/libvirt/images/$image'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+END
+}
+
+disks_xml() { # KIND NAME
+    case $1 in
+    linux) disk_xml "$2" vda 64; disk_xml "$2" vdb 16 ;;
+    writer) writer_disk_xml "$2" ;;
+    esac
+}
+
+start_linux() { # KIND NAME...
+    local kind=$1 name disks
+    shift
     image=$("$here/guest_image.py") || { echo "$image"; exit 77; }
     for name; do
-        virsh_in dominfo "$name" >/dev/null 2>&1 || define "$name" "$(linux_xml "$name")"
+        virsh_in dominfo "$name" >/dev/null 2>&1 || {
+            disks=$(disks_xml "$kind" "$name")
+            define "$name" "$(linux_xml "$name" "$disks")"
+        }
         virsh_in start "$name" >/dev/null
     done
     for name; do
-        "$here/guest_line.py" "$dir/sockets/$name" --ready >/dev/null || { tail -n 5 "$dir/$name.console" >&2; exit 1; }
+        "$here/guest_line.py" "$dir/lib/sockets/$name" --ready >/dev/null || { tail -n 5 "$dir/log/$name.console" >&2; exit 1; }
     done
 }
 
 case $action in
 idle) idle "$@" ;;
 define-idle) define "$1" "$(idle_xml "$1")" ;;
-linux) linux "$@" ;;
-command) name=$1; shift; exec "$here/guest_line.py" "$dir/sockets/$name" "$@" ;;
+linux | writer) start_linux "$action" "$@" ;;
+command) name=$1; shift; exec "$here/guest_line.py" "$dir/lib/sockets/$name" "$@" ;;
 *) usage >&2; exit 2 ;;
 esac

@@ -10,13 +10,15 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-usage: host.sh up DIR [--cgroup] [--name NAME] [--no-libvirtd] [--network SWITCH/NUMBER]
+usage: host.sh up DIR [--cgroup] [--root] [--name NAME] [--no-libvirtd] [--network SWITCH/NUMBER]
        host.sh enter DIR COMMAND...         run a command inside (virsh, collectd, ...)
-       host.sh libvirtd DIR start|stop|kill|pid
+       host.sh libvirtd DIR start|stop|kill|pid|reload
        host.sh down DIR
        host.sh check                        exit 77 with the reason where up cannot work
 
 --cgroup   leaves libvirt's cgroups on, below a cgroup of the host's own
+--root     gives it an /etc, /usr/local, /var/lib, /var/log and /var/cache of its own, in DIR/root,
+           where whatever else the machine has there is seen through links
 --network  joins the host's bridge to that of the host in the directory SWITCH, which is up
            (--no-libvirtd will do). Its address is then 10.77.0.NUMBER (2 to 250; SWITCH has 1),
            where its libvirtd listens: qemu+tcp://10.77.0.NUMBER/system, without authentication.
@@ -27,6 +29,9 @@ END
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 marker=/run/setmov-bed
+# Where a host with a root of its own sees what the machine has in the same places.
+machine=/run/setmov-bed-machine
+root_places=(etc var/lib var/log var/cache)
 
 die() { echo "host.sh: $*" >&2; exit 1; }
 skip() { echo "skipped: $*"; exit 77; }
@@ -53,6 +58,22 @@ init_pid() {
     read -r pid <"$dir/init.pid"
     # A number used again by somebody else must not be mistaken for ours.
     [ "$(stat -Lc %i "/proc/$pid/ns/pid" 2>/dev/null)" = "$(cat "$dir/init.ns" 2>/dev/null)" ] || return 1
+    echo "$pid"
+}
+
+# The time at which a process began, in the kernel's ticks: with its number, it names one process.
+process_began() {
+    local stat fields
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    read -ra fields <<<"${stat##*) }"
+    echo "${fields[19]}"
+}
+
+# What starts the init, for as long as the init has not told its own number (and after).
+starter_pid() {
+    local pid began
+    read -r pid began 2>/dev/null <"$1/starter.pid" || return 1
+    [ "$(process_began "$pid")" = "$began" ] || return 1
     echo "$pid"
 }
 
@@ -131,7 +152,7 @@ cgroup_mount() {
 
 write_configuration() {
     local dir=$1 cgroup=$2 number=$3
-    mkdir -p "$dir"/{etc/qemu,lib/images,log/qemu,cache,sockets}
+    mkdir -p "$dir"/{etc/qemu,lib/images,lib/sockets,log/qemu,cache}
     chmod 755 "$dir"/{etc,lib,log,cache}
     cat >"$dir/etc/libvirtd.conf" <<END
 host_uuid = "$(cat /proc/sys/kernel/random/uuid)"
@@ -163,6 +184,49 @@ END
     fi >>"$dir/etc/qemu.conf"
 }
 
+# ---- a root of its own ----------------------------------------------------------------
+
+# DIR/root has the places that the host does not share, so that `make install DESTDIR=DIR/root`
+# installs into the host. Entries of the machine's become links; its links stay what they are.
+root_make() {
+    local dir=$1 place entry name own links others
+    for place in "${root_places[@]}"; do
+        own="$dir/root/$place" links=() others=()
+        mkdir -p "$own/libvirt"
+        for entry in "/$place"/*; do
+            name=${entry##*/}
+            case $name in
+            libvirt | collectd | setmov* | hosts | hostname | machine-id | mtab | resolv.conf) ;;
+            *) if [ -L "$entry" ]; then links+=("$entry"); elif [ -e "$entry" ]; then others+=("$machine$entry"); fi ;;
+            esac
+        done
+        [ ${#links[@]} -eq 0 ] || cp -P -t "$own" -- "${links[@]}"
+        [ ${#others[@]} -eq 0 ] || ln -s -t "$own" -- "${others[@]}"
+    done
+    mkdir -p "$dir/root/usr/local/bin"
+    ln -s ../proc/self/mounts "$dir/root/etc/mtab"
+    echo "$2" >"$dir/root/etc/hostname"
+    printf '127.0.0.1 localhost\n10.77.0.%s %s\n' "$3" "$2" >"$dir/root/etc/hosts"
+    tr -d - </proc/sys/kernel/random/uuid >"$dir/root/etc/machine-id"
+    : >"$dir/root/etc/resolv.conf"
+    # The names under which hosts without one keep the same things.
+    ln -s root/etc/libvirt "$dir/etc"
+    ln -s root/var/lib/libvirt "$dir/lib"
+    ln -s root/var/log/libvirt "$dir/log"
+    ln -s root/var/cache/libvirt "$dir/cache"
+}
+
+# Inside, when /run is the host's own.
+root_mount() {
+    local dir=$1 place
+    for place in "${root_places[@]}"; do
+        mkdir -p "$machine/$place"
+        mount --rbind "/$place" "$machine/$place"
+        mount --bind "$dir/root/$place" "/$place"
+    done
+    mount --bind "$dir/root/usr/local" /usr/local
+}
+
 # ---- inside ------------------------------------------------------------------------
 
 # Runs as a child of the init, in the new namespaces; $1 is DIR.
@@ -172,7 +236,7 @@ inside() {
     read -r _ _ _ pid rest </proc/self/stat
     stat -Lc %i /proc/self/ns/pid >"$dir/init.ns"
     mount --make-rprivate /
-    for part in etc:/etc/libvirt lib:/var/lib/libvirt log:/var/log/libvirt cache:/var/cache/libvirt; do
+    [ -d "$dir/root" ] || for part in etc:/etc/libvirt lib:/var/lib/libvirt log:/var/log/libvirt cache:/var/cache/libvirt; do
         mount --bind "$dir/${part%%:*}" "${part#*:}"
     done
     mount -t proc -o nosuid,nodev,noexec proc /proc
@@ -180,6 +244,7 @@ inside() {
     [ "$BED_CGROUP" = none ] || cgroup_mount
     mount -t tmpfs -o mode=755,nosuid,nodev tmpfs /run
     mkdir -p /run/lock /run/libvirt
+    [ ! -d "$dir/root" ] || root_mount "$dir"
     echo "$dir" >"$marker"
 
     hostname "$BED_NAME"
@@ -207,18 +272,21 @@ network_join() { # DIR SWITCH NUMBER
     nsenter -t "$switch" -n ip link add "port$3" type veth peer name wire0 netns "$pid"
     nsenter -t "$switch" -n ip link set "port$3" master bed0 up
     nsenter -t "$pid" -n ip link set wire0 master bed0 up
+    # The way out that a host has: its address is the one on that way.
+    [ ! -d "$1/root" ] || nsenter -t "$pid" -n ip route add default via 10.77.0.1
 }
 
 # ---- commands ------------------------------------------------------------------------
 
 up() {
-    local dir=${1:?} cgroup=none name='' start=yes switch='' number=1 i
+    local dir=${1:?} cgroup=none name='' root=no start=yes switch='' number=1 i
     shift
     while [ $# -gt 0 ]; do
         case $1 in
         --cgroup) cgroup=v1 ;;
         --name) name=${2:?}; shift ;;
         --no-libvirtd) start=no ;;
+        --root) root=yes ;;
         --network) switch=${2%/*} number=${2##*/}; shift ;;
         *) die "unknown option $1" ;;
         esac
@@ -235,6 +303,13 @@ up() {
     [ ${#dir} -le 60 ] || die "$dir: too long for the sockets below it"
     [ ! -e "$dir/init.pid" ] || die "$dir: a host is there already (host.sh down $dir)"
     name=${name:-bed-$(basename "$dir" | tr -cd 'A-Za-z0-9-' | tail -c 40)}
+    if [ $root = yes ]; then
+        case "$dir/ $here/" in
+        /usr/local/* | *" /usr/local/"*) die "--root: the host has a /usr/local of its own, $dir and $here must lie elsewhere" ;;
+        esac
+        [ ! -e "$dir/root" ] || die "$dir: the root of an earlier host is there"
+        root_make "$dir" "$name" "$number"
+    fi
     local cgroup_name
     cgroup_name="setmov-bed-$(tr -dc a-f0-9 </proc/sys/kernel/random/uuid)"
     if [ "$cgroup" = v1 ] && [ -e /sys/fs/cgroup/cgroup.controllers ]; then cgroup=v2; fi
@@ -242,6 +317,9 @@ up() {
     [ "$cgroup" = none ] || echo "$cgroup_name" >"$dir/cgroup.name"
     (
         if [ "$cgroup" != none ]; then cgroup_join "$cgroup_name"; fi
+        # What this shell is now, setsid and then unshare will be.
+        starter=$BASHPID
+        echo "$starter $(process_began "$starter")" >"$dir/starter.pid"
         export BED_CGROUP=$cgroup BED_NAME=$name BED_NUMBER=$number
         exec setsid unshare -m -p -f -u -n -i -C --kill-child \
             tini -- bash "$here/host.sh" inside "$dir" </dev/null >"$dir/init.log" 2>&1
@@ -277,6 +355,27 @@ libvirtd_alive() {
     [ -n "$pid" ] && (enter "$1" kill -0 "$pid") 2>/dev/null
 }
 
+# A reload looks for hook scripts and then runs the daemon's: one of ours tells that it is done.
+libvirtd_reload() {
+    local dir=$1 hook=$1/etc/hooks/daemon.d/setmov-bed-reload pid i
+    pid=$(libvirtd_pid "$dir") || die "$dir: no libvirtd is running there"
+    mkdir -p "${hook%/*}"
+    rm -f "$dir/lib/reloaded"
+    # shellcheck disable=SC2016 # for the hook
+    printf '#!/bin/sh\n[ "$2" != reload ] || : >/var/lib/libvirt/reloaded\n' >"$hook"
+    chmod 755 "$hook"
+    (enter "$dir" kill -HUP "$pid")
+    for ((i = 0; i < 300; i++)); do
+        if [ -e "$dir/lib/reloaded" ]; then
+            rm -f "$hook" "$dir/lib/reloaded"
+            return 0
+        fi
+        sleep 0.1
+    done
+    rm -f "$hook"
+    die "libvirtd does not reload"
+}
+
 libvirtd_command() {
     local dir=$1 command=${2:-} listen=() i
     case $command in
@@ -304,21 +403,37 @@ libvirtd_command() {
         die "libvirtd does not end"
         ;;
     pid) libvirtd_pid "$dir" ;;
-    *) die "libvirtd start, stop, kill or pid" ;;
+    reload) libvirtd_reload "$dir" ;;
+    *) die "libvirtd start, stop, kill, pid or reload" ;;
     esac
 }
 
+# A zombie is gone too.
+wait_gone() {
+    local pid i stat
+    for pid; do
+        for ((i = 0; i < 300; i++)); do
+            stat=$(cat "/proc/$pid/stat" 2>/dev/null) || break
+            case ${stat##*) } in Z*) break ;; esac
+            sleep 0.05
+        done
+    done
+}
+
 down() {
-    local dir=${1:?} pid i
+    local dir=${1:?} pid children=() i
     if pid=$(init_pid "$dir"); then
         # The init of a PID namespace takes everything in it along.
         kill -KILL "$pid" 2>/dev/null || true
-        for ((i = 0; i < 300; i++)); do
-            [ -e "/proc/$pid" ] || break
-            sleep 0.05
-        done
+        wait_gone "$pid"
+    elif pid=$(starter_pid "$dir"); then
+        # Half-way up. Stopped, it cannot start the init behind our back.
+        kill -STOP "$pid" 2>/dev/null || true
+        read -ra children <"/proc/$pid/task/$pid/children" || true
+        kill -KILL "${children[@]}" "$pid" 2>/dev/null || true
+        wait_gone "${children[@]}" "$pid"
     fi
-    rm -f "$dir/init.pid" "$dir/init.ns"
+    rm -f "$dir/init.pid" "$dir/init.ns" "$dir/starter.pid"
     if [ -s "$dir/cgroup.name" ]; then
         for ((i = 0; i < 100; i++)); do
             ! cgroup_remove "$(cat "$dir/cgroup.name")" || break

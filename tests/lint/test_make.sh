@@ -6,7 +6,7 @@ need make
 
 help=$(make -C "$ROOT" --no-print-directory -s help)
 for target in all deps demo check bench asan tidy format-check format fuzz install uninstall clean help \
-    chroot-demo chroot-check; do
+    chroot-demo chroot-check bed-up bed-down bed-shell; do
     printf '%s\n' "$help" | grep -qE "^  $target +[A-Z\`].*\.$" || fail "make help has no sentence for $target"
 done
 
