@@ -49,7 +49,7 @@ DEPS       := $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_TEST)
 # ---- what is built -----------------------------------------------------------
 
 # Stages in the order of docs/architecture.md; the library is all of them but cli.
-LIB_STAGES := base digest host vm usage history image fingerprint similarity catalog placement
+LIB_STAGES := base config digest host vm usage history image fingerprint similarity catalog placement
 LIB_SRC    := $(foreach s,$(LIB_STAGES),$(sort $(wildcard src/$(s)/*.c)))
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
 PLUGIN_SRC := $(sort $(wildcard plugins/*.c))
@@ -256,9 +256,10 @@ BINDIR := $(DESTDIR)$(PREFIX)/bin
 LIBDIR := $(DESTDIR)$(COLLECTD_PLUGIN_DIR)
 SHARE  := $(DESTDIR)$(PREFIX)/share
 MAN1   := $(sort $(wildcard docs/*.1))
-MAN5   := $(sort $(wildcard docs/*.5))
+# setmov.conf is for what comes next: it is installed when something reads it.
+MAN5   := $(filter-out docs/setmov.conf.5,$(sort $(wildcard docs/*.5)))
 DOCS   := README.md LICENSE $(sort $(wildcard docs/*.md))
-ETC    := $(sort $(wildcard etc/*.conf))
+ETC    := $(filter-out etc/setmov.conf,$(sort $(wildcard etc/*.conf)))
 
 .PHONY: install uninstall
 install: all ## Install under PREFIX (/usr/local); the plugin goes where collectd looks. Respects DESTDIR.

@@ -23,10 +23,12 @@ expected()
     for page in "$ROOT"/docs/*.md; do
         echo "644 $prefix/share/doc/setmov/${page##*/}"
     done
-    for page in "$ROOT"/etc/*.conf; do
+    for page in "$ROOT"/etc/collectd-*.conf; do
         echo "644 $prefix/share/doc/setmov/examples/${page##*/}"
     done
     for page in "$ROOT"/docs/*.[15]; do
+        # Of no use before something reads that file.
+        [ "${page##*/}" != setmov.conf.5 ] || continue
         echo "644 $prefix/share/man/man${page##*.}/${page##*/}"
     done
 }

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 import lint  # noqa: E402
 
 # Lowest first; a stage sees itself and those before it.
-STAGES = ["base", "digest", "image", "fingerprint", "similarity", "catalog", "placement",
+STAGES = ["base", "config", "digest", "image", "fingerprint", "similarity", "catalog", "placement",
           "host", "vm", "usage", "history", "cli"]
 # Above all stages but cli, which no plugin or hook needs.
 TOPS = {"plugins": STAGES[:-1], "hooks": ["base"]}
