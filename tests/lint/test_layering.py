@@ -11,9 +11,9 @@ import lint  # noqa: E402
 
 # Lowest first; a stage sees itself and those before it.
 STAGES = ["base", "config", "digest", "image", "fingerprint", "similarity", "catalog", "placement",
-          "host", "vm", "usage", "history", "cli"]
+          "host", "vm", "usage", "history", "peers", "gate", "cli"]
 # Above all stages but cli, which no plugin or hook needs.
-TOPS = {"plugins": STAGES[:-1], "hooks": ["base"]}
+TOPS = {"plugins": STAGES[:-1], "hooks": ["base", "gate"]}
 
 # Library, what its headers look like, where they may be included.
 OWNERS = [

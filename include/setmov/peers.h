@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Stage peers/: what this host reads from others, and keeps (catalog_known.h).
+ * Above vm/ and catalog/; what talks to libvirt is in vm/. Effects throughout.
+ */
+#ifndef SETMOV_PEERS_H
+#define SETMOV_PEERS_H
+
+#include "setmov/catalog_known.h"
+#include "setmov/config.h"
+
+/* What came of one host. Strings are the result's own. */
+struct peers_result {
+    const char *name; /* the configuration's */
+    int code;         /* 0, or why it could not be read; -EAGAIN: was read lately, not asked */
+    struct error error;
+    uint64_t bytes_read;
+    size_t fingerprints, read, dropped; /* there; read anew; gone since */
+    size_t damaged;                     /* passed over, with the first one's reason in `error` */
+    bool budget_ended;                  /* the rest is read next time */
+};
+
+struct peers_options {
+    uint64_t max_age_s;             /* hosts that were read later are not asked; 0: all are */
+    const char *only;               /* one host's name; NULL: all */
+    bool (*stopped)(void *context); /* may be NULL */
+    void (*event)(void *context, const struct peers_result *result); /* as each ends; may be NULL */
+    void *context;
+};
+
+/*
+ * Reads the peers of this host's trust domain (manifest, heads, sketches: only
+ * what changed, at most the budget a peer, each within the time limit), brings
+ * this host's own facts in, and makes `known` and the merged indexes anew. Peers
+ * that fail keep what was known of them, with its age. Only one at a time works
+ * in a cache directory (it waits). `ret_results` has room for
+ * config->host_count. Returns 0 even if peers failed; errors of this host's own
+ * disk; -ECANCELED.
+ */
+int peers_sync(const struct config *config, const struct peers_options *options,
+               struct peers_result *ret_results, size_t *ret_count, struct error *err);
+
+/* One image on a peer whose exact fingerprint is wanted. */
+struct peers_want {
+    const char *host; /* configured name */
+    const char *name; /* file name of the fingerprint */
+    int result;       /* 0: all of it is in the cache now */
+    uint64_t bytes_read;
+    struct error error;
+};
+
+/*
+ * Fetches all sections of fingerprints into the cache's files, the first ones
+ * first, as long as `budget_bytes` lasts (-EDQUOT in the result of the others);
+ * what is there already costs nothing.
+ */
+int peers_fetch(const struct config *config, struct peers_want *wants, size_t count,
+                uint64_t budget_bytes, const struct peers_options *options, struct error *err);
+
+/* The directory of a host's fingerprints: the index for this one. The caller frees; NULL: no memory. */
+char *peers_directory(const struct config *config, const char *host);
+
+#endif
