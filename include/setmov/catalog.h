@@ -34,6 +34,28 @@ struct catalog_kind {
     bool any;            /* whatever there is */
 };
 
+/* ---- names (pure) ---- */
+
+#define CATALOG_HASH_BYTES 33 /* 32 hexadecimal digits and a NUL */
+#define CATALOG_NAME_BYTES 96
+
+/* What stands for an image's (resolved) path in the names of its fingerprints: its id in manifests. */
+void catalog_hash(const char *path, char ret_hash[CATALOG_HASH_BYTES]);
+
+/* "HASH.sha256-4096.fingerprint"; the kind is a whole one: not any, block size not 0. */
+void catalog_name_make(const char *hash, const struct catalog_kind *kind,
+                       char ret_name[CATALOG_NAME_BYTES]);
+
+/* False when it is no such name; one that is can be no path. */
+bool catalog_name_parse(const char *name, char ret_hash[CATALOG_HASH_BYTES],
+                        struct catalog_kind *ret_kind);
+
+/* "sha256-4096.merged": the merged index of a whole kind in a cache (catalog_known.h). */
+void catalog_merged_name(const struct catalog_kind *kind, char ret_name[CATALOG_NAME_BYTES]);
+
+/* Does a fingerprint of kind `have` (a whole one) answer a question for `want`? */
+bool catalog_kind_fits(const struct catalog_kind *want, const struct catalog_kind *have);
+
 /* A fingerprint that could not be used, and why. */
 struct catalog_problem {
     char *path;

@@ -6,7 +6,8 @@
  *
  *   hosts/NAME/HASH.KIND.fingerprint  a peer's fingerprints: sparse files, of which head, layers
  *                                     and sketch are there, all else only if it was asked for
- *   hosts/NAME/manifest, load, state  catalog_manifest.h, catalog_load.h, what came of reading it
+ *   about/NAME/manifest, load, state  catalog_manifest.h, catalog_load.h, what came of reading it
+ *                                     (apart, so that hosts/NAME changes only with fingerprints)
  *   KIND.merged                       catalog_merged.h over all hosts, this one included, a file a
  *                                     kind ("sha256-4096.merged"); hosts by name
  *   known                             this header: hosts, and VMs by UUID, in one file
@@ -24,6 +25,7 @@
 
 #define CATALOG_KNOWN_NAME "known"
 #define CATALOG_HOSTS_NAME "hosts" /* the directory of peers' directories */
+#define CATALOG_ABOUT_NAME "about" /* the directory of what is told of hosts */
 #define CATALOG_LOAD_NAME  "load"
 
 /* One host, as it was when it was last read. Strings belong to whoever made or keeps it. */

@@ -34,8 +34,8 @@ struct peers_options {
  * this host's own facts in, and makes `known` and the merged indexes anew. Peers
  * that fail keep what was known of them, with its age. Only one at a time works
  * in a cache directory (it waits). `ret_results` has room for
- * config->host_count. Returns 0 even if peers failed; errors of this host's own
- * disk; -ECANCELED.
+ * config->host_count + 1: this host comes first, then its peers by name.
+ * Returns 0 even if peers failed; errors of this host's own disk; -ECANCELED.
  */
 int peers_sync(const struct config *config, const struct peers_options *options,
                struct peers_result *ret_results, size_t *ret_count, struct error *err);
@@ -56,6 +56,26 @@ struct peers_want {
  */
 int peers_fetch(const struct config *config, struct peers_want *wants, size_t count,
                 uint64_t budget_bytes, const struct peers_options *options, struct error *err);
+
+/* What there was to do for peers that want to read this host's index. */
+struct peers_offering {
+    size_t fingerprints, vms;
+    bool is_new; /* the manifest was written anew */
+    char *
+        *problems; /* a line each: domains that could not be asked, fingerprints that are damaged */
+    size_t problem_count, problem_capacity;
+};
+
+/*
+ * Makes this host's index readable for its peers: its directory is the libvirt
+ * pool `setmov_pool` of [setmov], which is refreshed where something changed, and
+ * has a manifest, which is written last, and only where it says something new or
+ * is older than half of what peers believe (max_age_s of [hook]). At most a
+ * minute for libvirt. The caller releases.
+ */
+int peers_offer(const struct config *config, bool (*stopped)(void *context), void *context,
+                struct peers_offering *ret_offering, struct error *err);
+void peers_offering_release(struct peers_offering *offering);
 
 /* The directory of a host's fingerprints: the index for this one. The caller frees; NULL: no memory. */
 char *peers_directory(const struct config *config, const char *host);

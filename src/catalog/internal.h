@@ -7,25 +7,9 @@
 
 /* ---- names (names.c; pure) ---------------------------------------------------- */
 
-#define CATALOG_HASH_BYTES 33 /* 32 hexadecimal digits and a NUL */
-#define CATALOG_NAME_BYTES 96
-
-/* What stands for an image's path in the names of its fingerprints. */
-void catalog_hash(const char *path, char ret_hash[CATALOG_HASH_BYTES]);
-
-/* "HASH.sha256-4096.fingerprint"; the kind is a whole one: not any, block size not 0. */
-void catalog_name_make(const char *hash, const struct catalog_kind *kind,
-                       char ret_name[CATALOG_NAME_BYTES]);
-
-/* False when it is no such name. */
-bool catalog_name_parse(const char *name, char ret_hash[CATALOG_HASH_BYTES],
-                        struct catalog_kind *ret_kind);
-
 /* Is this what an unfinished fingerprint is called (".NAME.XXXXXX.tmp")? */
 bool catalog_name_is_leftover(const char *name);
 
-/* Does a fingerprint of kind `have` (a whole one) answer a question for `want`? */
-bool catalog_kind_fits(const struct catalog_kind *want, const struct catalog_kind *have);
 struct catalog_kind catalog_kind_of_view(const struct fingerprint_view *view);
 struct catalog_kind catalog_kind_of_wish(const struct fingerprint_wish *wish);
 

@@ -52,8 +52,8 @@ void catalog_hash(const char *path, char ret_hash[CATALOG_HASH_BYTES])
     put_hexadecimal(value, HASH_DIGITS / 2, ret_hash);
 }
 
-void catalog_name_make(const char *hash, const struct catalog_kind *kind,
-                       char ret_name[CATALOG_NAME_BYTES])
+/* "sha256-4096", "keyed-KEYID-4096" */
+static void put_kind(const struct catalog_kind *kind, char ret_text[CATALOG_NAME_BYTES])
 {
     char key[KEY_ID_DIGITS + 1] = "";
     const char *digest = "sha256";
@@ -64,8 +64,24 @@ void catalog_name_make(const char *hash, const struct catalog_kind *kind,
         digest = "keyed-";
         put_hexadecimal(kind->key_id, sizeof(kind->key_id), key);
     }
-    string_format(ret_name, CATALOG_NAME_BYTES, "%s.%s%s-%u%s", hash, digest, key, kind->block_size,
-                  CATALOG_SUFFIX);
+    string_format(ret_text, CATALOG_NAME_BYTES, "%s%s-%u", digest, key, kind->block_size);
+}
+
+void catalog_name_make(const char *hash, const struct catalog_kind *kind,
+                       char ret_name[CATALOG_NAME_BYTES])
+{
+    char text[CATALOG_NAME_BYTES];
+
+    put_kind(kind, text);
+    string_format(ret_name, CATALOG_NAME_BYTES, "%s.%s%s", hash, text, CATALOG_SUFFIX);
+}
+
+void catalog_merged_name(const struct catalog_kind *kind, char ret_name[CATALOG_NAME_BYTES])
+{
+    char text[CATALOG_NAME_BYTES];
+
+    put_kind(kind, text);
+    string_format(ret_name, CATALOG_NAME_BYTES, "%s%s", text, CATALOG_MERGED_SUFFIX);
 }
 
 static bool take_block_size(const char **text, uint32_t *ret_size)
