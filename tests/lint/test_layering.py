@@ -18,7 +18,7 @@ TOPS = {"plugins": STAGES[:-1], "hooks": ["base", "gate"]}
 # Library, what its headers look like, where they may be included.
 OWNERS = [
     ("libvirt", r"libvirt/", r"src/vm/"),
-    ("libxml2", r"libxml/", r"src/vm/xml\.[ch]$"),
+    ("libxml2", r"libxml/", r"(src/vm/xml\.[ch]|hooks/libxml2\.c)$"),
     ("librrd", r"rrd(_\w+)?\.h$", r"src/history/"),
     ("json-c", r"json(-c/|\.h$)", r"src/cli/"),
     ("collectd", r"(collectd/|(collectd|plugin|liboconfig/.*|configfile|utils/.*|utils_\w+)\.h$|utils/)",
