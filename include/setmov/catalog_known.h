@@ -51,7 +51,7 @@ struct catalog_known_disk {
 /* A VM on one host. Points into the mapped file, but for the array of disks, which the caller frees. */
 struct catalog_known_vm {
     struct uuid uuid;
-    char *name;
+    const char *name;
     size_t host; /* index into the hosts */
     bool active;
     uint64_t memory_bytes;

@@ -152,6 +152,12 @@ int config_read(const char *path, struct config *ret_config, struct error *err);
 
 void config_release(struct config *config);
 
+/*
+ * Can that be the name of a host or a group? Letters, digits, '.', '_' and '-',
+ * with a letter or digit first, at most 255: it may be part of a path.
+ */
+bool config_is_name(const char *name);
+
 /* The host of that name, or NULL. */
 const struct config_host *config_host_find(const struct config *config, const char *name);
 

@@ -84,7 +84,7 @@ static int name_this_host(struct parser *parser, const char *own_name)
 {
     if (parser->config.setmov.name != NULL)
         return 0;
-    if (own_name == NULL || !value_is_name(own_name))
+    if (own_name == NULL || !config_is_name(own_name))
         return error_set(parser->err, -EINVAL,
                          "%s: [setmov] has no 'name', and this host's own '%s' does not do",
                          parser->path, own_name != NULL ? own_name : "");

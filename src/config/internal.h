@@ -28,9 +28,6 @@ extern const struct value_kind value_boolean, value_whole, value_size, value_ban
 /* What the key takes, for messages and manuals. */
 void value_describe(const struct key *key, char *buffer, size_t size);
 
-/* A name that may become part of a path: letters, digits, '.', '_', '-', the first a letter or digit. */
-bool value_is_name(const char *name);
-
 bool value_is_label(const char *label);
 
 /* An absolute path without doubled and trailing slashes, "." and ".."; not "/". -EINVAL, -ENOMEM. */

@@ -122,7 +122,7 @@ static int begin_named(struct parser *parser, enum section section, char *name)
     char *copy;
     int rc;
 
-    if (!value_unquote(name) || !value_is_name(name))
+    if (!value_unquote(name) || !config_is_name(name))
         return parser_error(parser, parser->line,
                             "[%s %s]: the name of a %s is of letters, digits, '.', '_' and '-', "
                             "with a letter or digit first",

@@ -129,7 +129,7 @@ static int replace_string(const char *value, void *member)
 
 #define ALPHANUMERIC "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-bool value_is_name(const char *name)
+bool config_is_name(const char *name)
 {
     size_t length = strlen(name);
 
@@ -140,7 +140,7 @@ bool value_is_name(const char *name)
 static int set_name(const struct key *key, const char *value, void *member)
 {
     (void)key;
-    return value_is_name(value) ? replace_string(value, member) : -EINVAL;
+    return config_is_name(value) ? replace_string(value, member) : -EINVAL;
 }
 
 /* Names that libvirt's users gave: anything but a path. */
