@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Figures as they stand in sentences. Private to placement/. */
-#ifndef SETMOV_PLACEMENT_WORDS_H
-#define SETMOV_PLACEMENT_WORDS_H
+#ifndef SETMOV_PLACEMENT_WORDS_PARTS_H
+#define SETMOV_PLACEMENT_WORDS_PARTS_H
 
+#include "setmov/placement_words.h"
 #include "setmov/similarity.h"
-
-struct words {
-    char text[96];
-};
 
 struct words_line {
     char text[400];
 };
-
-/* "34.6M": three digits, in steps of 1024, as the tables have them. */
-struct words words_bytes(uint64_t bytes);
 
 /*
  * "1.25 GiB", "512 MiB": at most two decimals, none that says nothing. What is
@@ -23,12 +17,6 @@ struct words words_bytes(uint64_t bytes);
  */
 struct words words_there(uint64_t bytes);
 struct words words_needed(uint64_t bytes);
-
-/* Two decimals; what is not quite nothing, or not quite all, does not look as if it were. */
-struct words words_percent(double percent);
-
-/* A path or a name, its end if it is long: that is what tells one image from the next. */
-struct words words_path(const char *path);
 
 /*
  * What a host has, and what is left to send: "holds 40.00 % of the blocks
