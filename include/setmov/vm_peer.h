@@ -17,8 +17,9 @@ struct vm_peer;
 
 /*
  * Connects; keep-alive is on where the driver has it, so that a dead line ends
- * calls (10 s). -EIO with libvirt's message, made one line. libvirt's own
- * messages go nowhere.
+ * calls (10 s). -EIO with libvirt's message, made one line; -EACCES where it
+ * says that the identity is not let in, or lacks a right (of all calls here).
+ * libvirt's own messages go nowhere; ssh does not ask for passwords.
  */
 int vm_peer_open(const char *uri, struct vm_peer **ret_peer, struct error *err);
 void vm_peer_close(struct vm_peer *peer); /* NULL is fine */

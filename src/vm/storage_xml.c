@@ -125,17 +125,16 @@ int storage_pool_parse(struct text xml, struct storage_pool *ret_pool, struct er
     CLEANUP(xml_cleanup) xmlDocPtr tree = NULL;
     struct storage_pool pool = {.directory = ""};
     xmlNode *root;
-    char type[16];
     int r = xml_parse(xml, "pool XML", "pool", &tree, err);
 
     if (r < 0)
         return r;
     root = xmlDocGetRootElement(tree);
-    xml_attribute(root, "type", type, sizeof(type));
-    pool.is_remote = is_one_of(type, remote);
-    if (is_one_of(type, files) && (!xml_content(xml_child(xml_child(root, "target"), "path"),
-                                                pool.directory, sizeof(pool.directory)) ||
-                                   pool.directory[0] != '/'))
+    xml_attribute(root, "type", pool.type, sizeof(pool.type));
+    pool.is_remote = is_one_of(pool.type, remote);
+    if (is_one_of(pool.type, files) && (!xml_content(xml_child(xml_child(root, "target"), "path"),
+                                                     pool.directory, sizeof(pool.directory)) ||
+                                        pool.directory[0] != '/'))
         pool.directory[0] = '\0';
     *ret_pool = pool;
     return 0;

@@ -38,6 +38,7 @@ struct storage_volume {
 int storage_volume_parse(struct text xml, struct storage_volume *ret_volume, struct error *err);
 
 struct storage_pool {
+    char type[16];                      /* "dir" */
     bool is_remote;                     /* what it has lies behind a network protocol */
     char directory[STORAGE_PATH_BYTES]; /* of pools of files; else "" */
 };

@@ -12,6 +12,7 @@ struct workers {
     pthread_cond_t submitted, finished; /* on CLOCK_MONOTONIC */
     struct job *first, *last;           /* waiting for a thread */
     unsigned threads, idle, queued, stuck;
+    uint64_t finished_count;
     bool closing, cancelled;
     bool owner_gone; /* the last thread frees the pool */
 };
@@ -54,6 +55,7 @@ static void *thread_main(void *argument)
         job->run(job);
         pthread_mutex_lock(&workers->lock);
         job->done = true;
+        workers->finished_count++;
         if (job->abandoned) {
             pthread_mutex_unlock(&workers->lock);
             job->free(job);
@@ -150,6 +152,18 @@ bool workers_wait(struct workers *workers, struct job *job, double until_s)
     done = job->done;
     pthread_mutex_unlock(&workers->lock);
     return done;
+}
+
+void workers_wait_any(struct workers *workers, uint64_t *finished, double until_s)
+{
+    struct timespec until = timespec_of(until_s);
+
+    pthread_mutex_lock(&workers->lock);
+    while (workers->finished_count == *finished && !workers->cancelled &&
+           pthread_cond_timedwait(&workers->finished, &workers->lock, &until) != ETIMEDOUT)
+        ;
+    *finished = workers->finished_count;
+    pthread_mutex_unlock(&workers->lock);
 }
 
 void workers_cancel(struct workers *workers)

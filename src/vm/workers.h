@@ -31,6 +31,12 @@ int workers_submit(struct workers *workers, struct job *job);
 /* Waits until the job is done or CLOCK_MONOTONIC is `until_s`. True: done, the caller's again. */
 bool workers_wait(struct workers *workers, struct job *job, double until_s);
 
+/*
+ * Waits until more than `*finished` jobs have been finished, all told, or
+ * CLOCK_MONOTONIC is `until_s`; `*finished` is how many were. Begins with 0.
+ */
+void workers_wait_any(struct workers *workers, uint64_t *finished, double until_s);
+
 /* Makes every wait, now and later, end at once. Any thread. */
 void workers_cancel(struct workers *workers);
 
