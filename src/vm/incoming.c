@@ -75,17 +75,18 @@ static int read_uuid(const xmlNode *domain, struct vm_incoming *vm, struct error
 
 static int read_memory(const xmlNode *domain, struct vm_incoming *vm, struct error *err)
 {
-    CLEANUP(cleanup_free) char *text = NULL;
-    char unit[16] = "";
+    CLEANUP(cleanup_free) char *text = NULL, *unit = NULL;
     int r = read_only_child(domain, "memory", &text, err);
 
     if (r < 0)
         return r;
     if (!text)
         return error_set(err, -EBADMSG, WHAT ": no <memory>");
-    xml_attribute(xml_child(domain, "memory"), "unit", unit, sizeof(unit));
-    if (!xml_size(text, unit, &vm->memory_bytes))
-        return error_set(err, -EBADMSG, WHAT ": <memory> '%.40s' %.20s is no size", text, unit);
+    if (xml_attribute_dup(xml_child(domain, "memory"), "unit", &unit) < 0)
+        return no_memory(err);
+    if (!xml_size(text, unit ? unit : "", &vm->memory_bytes))
+        return error_set(err, -EBADMSG, WHAT ": <memory> '%.40s' is no size, or of no known unit",
+                         text);
     return 0;
 }
 
@@ -191,15 +192,14 @@ static void disk_release(struct vm_incoming_disk *disk)
 static int take_disk(xmlNode *node, struct vm_incoming *vm, struct error *err)
 {
     struct vm_incoming_disk disk = {.target = NULL};
+    CLEANUP(cleanup_free) char *type = NULL;
     xmlNode *source = xml_child(node, "source");
-    char type[16] = "file"; /* where nothing is said */
     int r;
 
-    xml_attribute(node, "type", type, sizeof(type));
-    if (type[0] == '\0')
-        string_copy(type, sizeof(type), "file");
-    disk.is_block = strcmp(type, "block") == 0;
-    if (!disk.is_block && strcmp(type, "file") != 0) {
+    if (xml_attribute_dup(node, "type", &type) < 0)
+        return no_memory(err);
+    disk.is_block = type && strcmp(type, "block") == 0;
+    if (!disk.is_block && type && strcmp(type, "file") != 0) { /* a file where nothing is said */
         vm->other_disks++;
         return 0;
     }
