@@ -49,6 +49,24 @@ int catalog_merged_file_open(const char *path, const struct catalog_merged_sourc
                              struct catalog_merged_file **ret_file, struct error *err);
 void catalog_merged_file_close(struct catalog_merged_file *file); /* NULL is fine */
 
+/*
+ * Opens a file as it is, for who may not look anywhere else: no host's
+ * directory is looked at, nothing is written. The file's own hosts are its
+ * hosts then, in its order: `host` below is a row of it, from 0 to
+ * catalog_merged_file_host_count(), which catalog_merged_file_host_name() names;
+ * the name is what other lists know the host by (catalog_known_host_find()).
+ * What is said of a host is as old as the file, and no host has a `code`.
+ * -ENOENT; -EINVAL: no merged index, or a damaged one; -ENOTSUP: another
+ * version; -EIO.
+ */
+int catalog_merged_file_map(const char *path, struct catalog_merged_file **ret_file,
+                            struct error *err);
+
+/* How many hosts there are: those of the file, or those it was opened with. */
+size_t catalog_merged_file_host_count(const struct catalog_merged_file *file);
+/* NULL: its directory cannot be used. Stays until the file is closed. */
+const char *catalog_merged_file_host_name(const struct catalog_merged_file *file, size_t host);
+
 /* Was the file made anew? */
 bool catalog_merged_file_is_new(const struct catalog_merged_file *file);
 

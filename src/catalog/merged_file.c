@@ -97,16 +97,22 @@ static int look(const struct catalog_merged_source *source, const struct catalog
     return 0;
 }
 
-static int look_at_all(struct catalog_merged_file *file, const struct catalog_merged_source *hosts,
-                       const struct catalog_kind *kind, struct error *err)
+static int make_room(struct catalog_merged_file *file, size_t count, struct error *err)
+{
+    file->rows = calloc(count + 1, sizeof(*file->rows));
+    file->codes = calloc(count + 1, sizeof(*file->codes));
+    file->rows_of = calloc(count + 1, sizeof(*file->rows_of));
+    if (file->rows == NULL || file->codes == NULL || file->rows_of == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    file->host_count = count;
+    return 0;
+}
+
+static void look_at_all(struct catalog_merged_file *file, const struct catalog_merged_source *hosts,
+                        const struct catalog_kind *kind)
 {
     time_t now = time(NULL);
 
-    file->rows = calloc(file->host_count + 1, sizeof(*file->rows));
-    file->codes = calloc(file->host_count + 1, sizeof(*file->codes));
-    file->rows_of = calloc(file->host_count + 1, sizeof(*file->rows_of));
-    if (file->rows == NULL || file->codes == NULL || file->rows_of == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < file->host_count; i++) {
         struct row *row = &file->rows[file->row_count];
 
@@ -115,7 +121,6 @@ static int look_at_all(struct catalog_merged_file *file, const struct catalog_me
         file->codes[i] = look(&hosts[i], kind, now, row);
         file->row_count += file->codes[i] == 0;
     }
-    return 0;
 }
 
 /* ---- the file, as it is --------------------------------------------------------------- */
@@ -153,13 +158,10 @@ static int map(int fd, struct catalog_merged_file *file, struct error *err)
         return error_set(err, -errno, "%s: %s", file->path, strerror(errno));
     file->mapped = bytes;
     file->guard = file_guard_add(bytes, file->length);
-    if (file->guard == NULL ||
-        catalog_merged_decode(bytes, file->length, &file->merged, NULL) == -ENOMEM)
-        return error_set(err, -ENOMEM, "%s: out of memory", file->path);
-    return 0;
+    return file->guard != NULL ? 0 : error_set(err, -ENOMEM, "%s: out of memory", file->path);
 }
 
-/* A file that is missing, empty, damaged or of another version is no error: it is made anew. */
+/* Maps what is there; an empty file is not mapped. -ENOENT; -EEXIST: something else than a file. */
 static int load(struct catalog_merged_file *file, struct error *err)
 {
     CLEANUP(cleanup_close)
@@ -167,8 +169,6 @@ static int load(struct catalog_merged_file *file, struct error *err)
     struct stat status;
     ssize_t got;
 
-    if (fd < 0 && errno == ENOENT)
-        return 0;
     if (fd < 0 || fstat(fd, &status) < 0)
         return error_set(err, -errno, "%s: %s", file->path, strerror(errno));
     if (!S_ISREG(status.st_mode))
@@ -179,6 +179,19 @@ static int load(struct catalog_merged_file *file, struct error *err)
     file->magic_length = (size_t)got;
     file->length = (size_t)status.st_size;
     return file->length > 0 ? map(fd, file, err) : 0;
+}
+
+/* A file that is missing, empty, damaged or of another version is no error: it is made anew. */
+static int load_if_good(struct catalog_merged_file *file, struct error *err)
+{
+    int rc = load(file, err);
+
+    if (rc == -ENOENT)
+        return 0;
+    if (rc == 0 && file->mapped != NULL &&
+        catalog_merged_decode(file->mapped, file->length, &file->merged, NULL) == -ENOMEM)
+        rc = error_set(err, -ENOMEM, "%s: out of memory", file->path);
+    return rc;
 }
 
 /* May what is there be replaced? Nothing, what is empty, and what begins as a merged index. */
@@ -350,14 +363,54 @@ int catalog_merged_file_open(const char *path, const struct catalog_merged_sourc
 
     if (file == NULL)
         return error_set(err, -ENOMEM, "out of memory");
-    file->host_count = count;
-    rc = look_at_all(file, hosts, kind, err);
-    if (rc == 0)
+    rc = make_room(file, count, err);
+    if (rc == 0) {
+        look_at_all(file, hosts, kind);
         rc = follow(path, file, err);
+    }
     if (rc == 0)
-        rc = load(file, err);
+        rc = load_if_good(file, err);
     if (rc == 0 && file->row_count > 0 && !is_true(file))
         rc = make_anew(file, kind, options, err);
+    if (rc < 0)
+        catalog_merged_file_close(file);
+    else
+        *ret_file = file;
+    return rc;
+}
+
+/* Each row is a host. */
+static int map_as_it_is(struct catalog_merged_file *file, const char *path, struct error *err)
+{
+    int rc;
+
+    file->path = strdup(path);
+    if (file->path == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    rc = load(file, err);
+    if (rc < 0)
+        return rc == -EEXIST ? -EINVAL : rc;
+    rc = catalog_merged_decode(file->mapped, file->length, &file->merged, err);
+    if (rc < 0)
+        return error_prefix(err, rc, "%s", path);
+    rc = make_room(file, catalog_merged_host_count(file->merged), err);
+    for (size_t i = 0; rc == 0 && i < file->host_count; i++)
+        file->rows[i].host = file->rows_of[i] = i;
+    file->row_count = file->host_count;
+    if (rc == 0 && file_guard_lost(file->guard))
+        rc = error_set(err, -EIO, "%s was cut short while it was read", path);
+    return rc;
+}
+
+int catalog_merged_file_map(const char *path, struct catalog_merged_file **ret_file,
+                            struct error *err)
+{
+    struct catalog_merged_file *file = calloc(1, sizeof(*file));
+    int rc;
+
+    if (file == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    rc = map_as_it_is(file, path, err);
     if (rc < 0)
         catalog_merged_file_close(file);
     else
@@ -376,6 +429,17 @@ void catalog_merged_file_close(struct catalog_merged_file *file)
     free(file->rows_of);
     free(file->path);
     free(file);
+}
+
+size_t catalog_merged_file_host_count(const struct catalog_merged_file *file)
+{
+    return file->host_count;
+}
+
+const char *catalog_merged_file_host_name(const struct catalog_merged_file *file, size_t host)
+{
+    return file->codes[host] == 0 ? catalog_merged_host_name(file->merged, file->rows_of[host])
+                                  : NULL;
 }
 
 bool catalog_merged_file_is_new(const struct catalog_merged_file *file)
