@@ -6,6 +6,8 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 # collectd looks for plugins in one directory only, whatever our PREFIX is.
 COLLECTD_PLUGIN_DIR ?= /usr/lib/collectd
+# So does libvirt for hooks (and AppArmor lets libvirtd run nothing outside /etc/libvirt/hooks).
+LIBVIRT_HOOK_DIR    ?= /etc/libvirt/hooks/qemu.d
 ifeq ($(origin CC),default)
 CC       := gcc
 endif
@@ -36,6 +38,8 @@ COLLECTD_CFLAGS = -DHAVE_CONFIG_H -isystem /usr/include/collectd/core/daemon -is
 VM_LIBS         = $(call pkg,--libs,libvirt libxml-2.0)
 CLI_LIBS        = $(VM_LIBS) $(call pkg,--libs,json-c librrd libnbd) -lm -lpthread
 PLUGIN_LIBS     = $(VM_LIBS) -lm -lpthread
+# The hook may not call libvirt, and loads libxml2 itself (hooks/libxml2.h).
+HOOK_LIBS       = -Wl,--as-needed -lm -lpthread -ldl
 
 # ---- packages (Debian 12) ----------------------------------------------------
 
@@ -53,6 +57,7 @@ LIB_STAGES := base config digest host vm usage history image fingerprint similar
 LIB_SRC    := $(foreach s,$(LIB_STAGES),$(sort $(wildcard src/$(s)/*.c)))
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
 PLUGIN_SRC := $(sort $(wildcard plugins/*.c))
+HOOK_SRC   := $(sort $(wildcard hooks/*.c))
 UNIT_SRC   := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_SRC   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC  := $(sort $(wildcard tests/bench/bench_*.c))
@@ -64,13 +69,14 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB        := $(BUILD)/libsetmov.a
 PLUGIN     := $(BUILD)/plugins/setmov.so
 PROGRAM    := $(BUILD)/setmov
+HOOK       := $(BUILD)/hooks/setmov
 UNIT_BIN   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRC))
 FUZZ_BIN   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCH_BIN  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 HELPER_BIN := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(HELPER_SRC))
 
 .PHONY: all test-programs
-all: $(PROGRAM) $(PLUGIN) ## Build the program and the collectd plugin into build/ (the default).
+all: $(PROGRAM) $(PLUGIN) $(HOOK) ## Build the program, the collectd plugin and the libvirt hook into build/ (the default).
 test-programs: $(UNIT_BIN) $(FUZZ_BIN) $(HELPER_BIN)
 
 .DELETE_ON_ERROR:
@@ -82,6 +88,7 @@ $(BUILD)/obj/src/history/%.o: CPPFLAGS_ALL += $(RRD_CFLAGS)
 $(BUILD)/obj/src/cli/%.o:     CPPFLAGS_ALL += $(JSON_CFLAGS)
 $(BUILD)/obj/src/image/nbd%.o: CPPFLAGS_ALL += $(NBD_CFLAGS)
 $(BUILD)/obj/plugins/%.o:     CPPFLAGS_ALL += $(COLLECTD_CFLAGS)
+$(BUILD)/obj/hooks/%.o:       CPPFLAGS_ALL += $(XML_CFLAGS)
 
 # One file an instruction set; the code asks the CPU before it calls them. (-g1: to follow the
 # variables of thousands of unrolled steps for a debugger takes gcc longer than to compile them.)
@@ -109,6 +116,10 @@ $(PROGRAM): $(call obj,$(CLI_SRC)) $(LIB)
 $(PLUGIN): $(call obj,$(PLUGIN_SRC)) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -shared -Wl,--exclude-libs,ALL -o $@ $^ $(PLUGIN_LIBS)
+
+$(HOOK): $(call obj,$(HOOK_SRC)) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(HOOK_LIBS)
 
 # Tests that include a header of src/cli or plugins get those parts too; the linker takes what they use.
 PARTS := $(BUILD)/libcli.a $(BUILD)/libplugin.a
