@@ -33,17 +33,18 @@ XML_CFLAGS      = $(call pkg,--cflags,libxml-2.0)
 JSON_CFLAGS     = $(call pkg,--cflags,json-c)
 RRD_CFLAGS      = $(call pkg,--cflags,librrd)
 NBD_CFLAGS      = $(call pkg,--cflags,libnbd)
+ZSTD_CFLAGS     = $(call pkg,--cflags,libzstd)
 # collectd's headers shadow names and have unprototyped functions; they are not ours to mend.
 COLLECTD_CFLAGS = -DHAVE_CONFIG_H -isystem /usr/include/collectd/core/daemon -isystem /usr/include/collectd
 VM_LIBS         = $(call pkg,--libs,libvirt libxml-2.0)
-CLI_LIBS        = $(VM_LIBS) $(call pkg,--libs,json-c librrd libnbd) -lm -lpthread
+CLI_LIBS        = $(VM_LIBS) $(call pkg,--libs,json-c librrd libnbd libzstd) -lm -lpthread
 PLUGIN_LIBS     = $(VM_LIBS) -lm -lpthread
 # The hook may not call libvirt, and loads libxml2 itself (hooks/libxml2.h).
 HOOK_LIBS       = -Wl,--as-needed -lm -lpthread -ldl
 
 # ---- packages (Debian 12) ----------------------------------------------------
 
-DEPS_BUILD := gcc make libc6-dev pkg-config libvirt-dev libxml2-dev libjson-c-dev librrd-dev libnbd-dev collectd-dev
+DEPS_BUILD := gcc make libc6-dev pkg-config libvirt-dev libxml2-dev libjson-c-dev librrd-dev libnbd-dev libzstd-dev collectd-dev
 DEPS_RUN   := collectd-core rrdtool rrdcached fonts-dejavu-core libvirt-clients qemu-utils procps
 DEPS_TEST  := python3 libcmocka-dev libssl-dev clang clang-tidy clang-format libclang-rt-14-dev cppcheck \
               libvirt-daemon-system qemu-system-x86 qemu-utils iproute2 kmod util-linux tini \
@@ -53,7 +54,7 @@ DEPS       := $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_TEST)
 # ---- what is built -----------------------------------------------------------
 
 # Stages in the order of docs/architecture.md; the library is all of them but cli.
-LIB_STAGES := base config digest host vm usage history image fingerprint similarity catalog placement peers gate
+LIB_STAGES := base config digest host vm usage history image fingerprint similarity catalog placement transfer peers gate
 LIB_SRC    := $(foreach s,$(LIB_STAGES),$(sort $(wildcard src/$(s)/*.c)))
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
 PLUGIN_SRC := $(sort $(wildcard plugins/*.c))
@@ -87,6 +88,7 @@ $(BUILD)/obj/src/vm/%.o:      CPPFLAGS_ALL += $(LIBVIRT_CFLAGS) $(XML_CFLAGS)
 $(BUILD)/obj/src/history/%.o: CPPFLAGS_ALL += $(RRD_CFLAGS)
 $(BUILD)/obj/src/cli/%.o:     CPPFLAGS_ALL += $(JSON_CFLAGS)
 $(BUILD)/obj/src/image/nbd%.o: CPPFLAGS_ALL += $(NBD_CFLAGS)
+$(BUILD)/obj/src/transfer/%.o: CPPFLAGS_ALL += $(ZSTD_CFLAGS)
 $(BUILD)/obj/plugins/%.o:     CPPFLAGS_ALL += $(COLLECTD_CFLAGS)
 $(BUILD)/obj/hooks/%.o:       CPPFLAGS_ALL += $(XML_CFLAGS)
 
@@ -189,7 +191,7 @@ asan: ## Unit tests, fuzz replay and command line tests under the address and un
 # clang-tidy reads each file alone, so a stamp for each file makes the second run short.
 TIDY_SRC   := $(filter %.c,$(ALL_C))
 TIDY_STAMP := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(TIDY_SRC))
-TIDY_FLAGS  = $(CPPFLAGS_ALL) -std=gnu11 $(LIBVIRT_CFLAGS) $(XML_CFLAGS) $(JSON_CFLAGS) $(RRD_CFLAGS) $(NBD_CFLAGS)
+TIDY_FLAGS  = $(CPPFLAGS_ALL) -std=gnu11 $(LIBVIRT_CFLAGS) $(XML_CFLAGS) $(JSON_CFLAGS) $(RRD_CFLAGS) $(NBD_CFLAGS) $(ZSTD_CFLAGS)
 $(BUILD)/tidy/plugins/%.ok $(BUILD)/tidy/tests/%.ok: TIDY_FLAGS += $(COLLECTD_CFLAGS)
 $(BUILD)/tidy/%.ok: %.c .clang-tidy tests/.clang-tidy $(filter %.h,$(ALL_C))
 	@mkdir -p $(@D)

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 import lint  # noqa: E402
 
 # Lowest first; a stage sees itself and those before it.
-STAGES = ["base", "config", "digest", "image", "fingerprint", "similarity", "catalog", "placement",
+STAGES = ["base", "config", "digest", "image", "fingerprint", "similarity", "catalog", "placement", "transfer",
           "host", "vm", "usage", "history", "peers", "gate", "cli"]
 # Above all stages but cli, which no plugin or hook needs.
 TOPS = {"plugins": STAGES[:-1], "hooks": ["base", "gate"]}
@@ -24,6 +24,7 @@ OWNERS = [
     ("collectd", r"(collectd/|(collectd|plugin|liboconfig/.*|configfile|utils/.*|utils_\w+)\.h$|utils/)",
      r"plugins/"),
     ("OpenSSL", r"openssl/", r"src/digest/"),
+    ("libzstd", r"zstd", r"src/transfer/"),
     ("libnbd", r"libnbd", r"src/image/nbd(_[a-z]+)?\.[ch]$"),
 ]
 
