@@ -76,6 +76,8 @@ int vm_peer_open(const char *uri, struct vm_peer **ret_peer, struct error *err)
     char whole_uri[URI_BYTES];
     struct vm_peer *peer;
 
+    if (uri[0] == '\0') /* libvirt would take the one that it likes best */
+        return error_set(err, -EINVAL, "the URI is empty");
     if (!never_asks(uri, whole_uri, sizeof(whole_uri)))
         return error_set(err, -EINVAL, "%.64s...: the URI is too long", uri);
     peer = calloc(1, sizeof(*peer));

@@ -2,6 +2,7 @@
 /* What a host says of itself: identity, processors, memory, room in a pool. */
 #include "vm/peer.h"
 
+#include "setmov/base_uuid.h"
 #include "vm/xml.h"
 
 #include <errno.h>
@@ -21,13 +22,16 @@ static void read_uuid(const struct vm_peer *peer, struct vm_peer_facts *facts)
 {
     CLEANUP(cleanup_free) char *xml = virConnectGetCapabilities(peer->connection);
     CLEANUP(xml_cleanup) xmlDocPtr tree = NULL;
+    char text[64];
+    struct uuid uuid;
     const xmlNode *host;
 
     if (!xml ||
         xml_parse(text_of(xml, strlen(xml)), "capabilities", "capabilities", &tree, NULL) < 0)
         return;
     host = xml_child(xmlDocGetRootElement(tree), "host");
-    xml_content(xml_child(host, "uuid"), facts->uuid, sizeof(facts->uuid));
+    if (xml_content(xml_child(host, "uuid"), text, sizeof(text)) && uuid_parse(text, &uuid) == 0)
+        uuid_format(&uuid, facts->uuid);
 }
 
 /* ---- processors --------------------------------------------------------------------- */

@@ -16,20 +16,16 @@ static void cleanup_stream(virStreamPtr *stream)
         virStreamFree(*stream);
 }
 
-/* libvirt looks volumes up within one pool. */
+/* What was found is the caller's to free, also when this fails (freeing forgets libvirt's error). */
 static int find_volume(const struct vm_peer *peer, const char *pool_name, const char *volume_name,
                        virStoragePoolPtr *ret_pool, virStorageVolPtr *ret_volume, struct error *err)
 {
-    virStoragePoolPtr pool = virStoragePoolLookupByName(peer->connection, pool_name);
-
-    if (!pool)
+    *ret_pool = virStoragePoolLookupByName(peer->connection, pool_name);
+    if (!*ret_pool)
         return peer_error(err, "pool \"%s\"", pool_name);
-    *ret_volume = virStorageVolLookupByName(pool, volume_name);
-    if (!*ret_volume) {
-        virStoragePoolFree(pool);
+    *ret_volume = virStorageVolLookupByName(*ret_pool, volume_name);
+    if (!*ret_volume)
         return peer_error(err, "volume \"%s\" of pool \"%s\"", volume_name, pool_name);
-    }
-    *ret_pool = pool;
     return 0;
 }
 
@@ -145,29 +141,40 @@ static int volume_xml(const char *name, size_t length, char **ret_xml)
     return 0;
 }
 
-/* What a pool has of that name goes away. False: it has one, and it stays. */
-static bool remove_volume(virStoragePoolPtr pool, const char *name)
+/* What the pool has of that name goes away. */
+static int remove_volume(virStoragePoolPtr pool, const char *name, const char *what,
+                         struct error *err)
 {
     CLEANUP(cleanup_volume) virStorageVolPtr old = virStorageVolLookupByName(pool, name);
 
-    if (!old)
-        return virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL;
-    return virStorageVolDelete(old, 0) == 0 || virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL;
+    if (old ? virStorageVolDelete(old, 0) == 0 : virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
+        return 0;
+    return peer_error(err, "removing the old %s", what);
 }
 
-/* A file of that name may be there that the pool has not seen yet. */
-static virStorageVolPtr make_volume(virStoragePoolPtr pool, const char *name, const char *xml)
+static int make_volume(virStoragePoolPtr pool, const char *name, const char *xml, const char *what,
+                       virStorageVolPtr *ret_volume, struct error *err)
 {
-    virStorageVolPtr volume;
+    virStorageVolPtr volume = NULL;
+    int r = remove_volume(pool, name, what, err);
 
-    if (!remove_volume(pool, name))
-        return NULL;
-    volume = virStorageVolCreateXML(pool, xml, 0);
-    if (volume)
-        return volume;
-    if (virStoragePoolRefresh(pool, 0) < 0 || !remove_volume(pool, name))
-        return NULL;
-    return virStorageVolCreateXML(pool, xml, 0);
+    if (r == 0)
+        volume = virStorageVolCreateXML(pool, xml, 0);
+    if (!volume) {
+        /* The pool may not know yet of a file that is there, or that one it knows of is gone. */
+        if (r == 0)
+            r = peer_error(err, "making %s", what);
+        if (virStoragePoolRefresh(pool, 0) < 0)
+            return r;
+        r = remove_volume(pool, name, what, err);
+        if (r < 0)
+            return r;
+        volume = virStorageVolCreateXML(pool, xml, 0);
+        if (!volume)
+            return peer_error(err, "making %s", what);
+    }
+    *ret_volume = volume;
+    return 0;
 }
 
 static int send_all(virStreamPtr stream, const char *bytes, size_t length)
@@ -214,9 +221,9 @@ int vm_peer_write(struct vm_peer *peer, const char *pool_name, const char *volum
     if (!pool)
         return peer_error(err, "pool \"%s\"", pool_name);
     string_format(what, sizeof(what), "volume \"%s\" of pool \"%s\"", volume_name, pool_name);
-    volume = make_volume(pool, volume_name, xml);
-    if (!volume)
-        return peer_error(err, "writing %s", what);
+    r = make_volume(pool, volume_name, xml, what, &volume, err);
+    if (r < 0)
+        return r;
     if (length > 0) /* for libvirt, no length is all of it */
         r = upload(peer, volume, bytes, length, what, err);
     if (r < 0)
