@@ -14,6 +14,8 @@ struct peers_result {
     const char *name; /* the configuration's */
     int code;         /* 0, or why it could not be read; -EAGAIN: was read lately, not asked */
     struct error error;
+    int64_t read_s; /* when it was last read without a problem, this time included; 0: never */
+    int64_t made_s; /* when the manifest was made that was read now; 0: none was */
     uint64_t bytes_read;
     size_t fingerprints, read, dropped; /* there; read anew; gone since */
     size_t damaged;                     /* passed over, with the first one's reason in `error` */
@@ -22,7 +24,7 @@ struct peers_result {
 
 struct peers_options {
     uint64_t max_age_s;             /* hosts that were read later are not asked; 0: all are */
-    const char *only;               /* one host's name; NULL: all */
+    const char *const *only;        /* names of hosts, then NULL; NULL: all */
     bool (*stopped)(void *context); /* may be NULL */
     void (*event)(void *context, const struct peers_result *result); /* as each ends; may be NULL */
     void *context;

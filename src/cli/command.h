@@ -82,5 +82,6 @@ int command_fingerprint(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_index(int argc, char **argv);
 int command_choose(int argc, char **argv);
+int command_sync(int argc, char **argv);
 
 #endif

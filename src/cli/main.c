@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"fingerprint", "read a disk image, write the fingerprint of its blocks", command_fingerprint},
     {"compare", "tell how much of a disk image is in others", command_compare},
     {"index", "keep fingerprints of all disk images of a host", command_index},
+    {"sync", "read what disk images and VMs the other hosts have", command_sync},
     {"choose", "rank hosts by what a move of a disk image would send", command_choose},
     {"help", "print this help, or that of a command", command_help},
 };

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Makes this host's index readable for its peers: a libvirt pool with a manifest in it. */
+#include "peers/internal.h"
+#include "setmov/vm_move.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+/* For all questions to libvirt, and for refreshing the pool. */
+#define LIBVIRT_TIMEOUT_S 60.0
+
+/*
+ * One visit to this host's libvirt, in a thread: it owns what it was told and
+ * what it brings back, until it is known to have returned.
+ */
+struct visit {
+    char *uri, *pool, *directory;
+    bool refresh;              /* else: pool and domains */
+    struct vm_domains domains; /* what it brings */
+};
+
+static void visit_free(void *context)
+{
+    struct visit *visit = context;
+
+    if (visit == NULL)
+        return;
+    vm_domains_release(&visit->domains);
+    free(visit->uri);
+    free(visit->pool);
+    free(visit->directory);
+    free(visit);
+}
+
+static struct visit *visit_new(const struct config *config, bool refresh)
+{
+    struct visit *visit = calloc(1, sizeof(*visit));
+
+    if (visit == NULL)
+        return NULL;
+    visit->uri = strdup(config->setmov.connect);
+    visit->pool = strdup(config->setmov.setmov_pool);
+    visit->directory = strdup(config->setmov.index);
+    visit->refresh = refresh;
+    if (visit->uri == NULL || visit->pool == NULL || visit->directory == NULL) {
+        visit_free(visit);
+        return NULL;
+    }
+    return visit;
+}
+
+static int visit_run(void *context, struct error *err)
+{
+    struct visit *visit = context;
+    struct vm_peer *peer = NULL;
+    int rc = vm_peer_open(visit->uri, &peer, err);
+
+    if (rc == 0 && visit->refresh) {
+        rc = vm_peer_refresh(peer, visit->pool, err);
+    } else if (rc == 0) {
+        rc = vm_peer_pool_ensure(peer, visit->pool, visit->directory, err);
+        if (rc == 0)
+            rc = vm_domains_read(peer, &visit->domains, err);
+    }
+    vm_peer_close(peer);
+    return rc;
+}
+
+/* `ret_visit` (may be NULL) is the caller's. */
+static int pay_visit(const struct config *config, bool refresh, bool (*stopped)(void *context),
+                     void *context, struct visit **ret_visit, struct error *err)
+{
+    struct vm_task task = {.run = visit_run, .release = visit_free};
+    struct visit *visit = visit_new(config, refresh);
+    int rc;
+
+    if (visit == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    task.context = visit;
+    rc = vm_tasks_run(&task, 1, 1, LIBVIRT_TIMEOUT_S, stopped, context, err);
+    if (rc == 0 && task.result < 0)
+        rc = error_set(err, task.result, "%s: %s", config->setmov.connect, task.error.text);
+    if (rc == 0 && ret_visit != NULL)
+        *ret_visit = visit;
+    else if (task.context != NULL) /* else it is its thread's */
+        visit_free(visit);
+    return rc;
+}
+
+/* ---- the manifest -------------------------------------------------------------------------- */
+
+/* Paths of all disks with symbolic links followed, as fingerprints are called by; NULL: none. */
+static int resolve_all(const struct vm_domains *domains, char ***ret_paths, size_t *ret_count)
+{
+    size_t count = 0, at = 0;
+    char **paths;
+
+    for (size_t i = 0; i < domains->count; i++)
+        count += domains->domains[i].disk_count;
+    paths = calloc(count + 1, sizeof(*paths));
+    if (paths == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < domains->count; i++) {
+        const struct vm_domain *domain = &domains->domains[i];
+
+        for (size_t j = 0; j < domain->disk_count; j++)
+            paths[at++] = realpath(domain->disks[j].path, NULL);
+    }
+    *ret_paths = paths;
+    *ret_count = count;
+    return 0;
+}
+
+/* What no peer could use is not offered. */
+static void drop_damaged(struct peers_cached_list *list)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i].length > 0)
+            list->items[kept++] = list->items[i];
+        else
+            free(list->items[i].name);
+    }
+    list->count = kept;
+}
+
+static int make(const struct config *config, const struct vm_domains *domains,
+                struct catalog_manifest *ret_manifest, struct error *err)
+{
+    CLEANUP(peers_cached_release) struct peers_cached_list list = {0};
+    char **paths = NULL;
+    size_t count = 0;
+    int rc = peers_list(config->setmov.index, &list, err);
+
+    if (rc < 0)
+        return rc;
+    drop_damaged(&list);
+    rc = resolve_all(domains, &paths, &count);
+    if (rc == 0)
+        rc = peers_manifest_make(config->setmov.name, time(NULL), &list, domains, paths,
+                                 ret_manifest);
+    for (size_t i = 0; i < count; i++)
+        free(paths[i]);
+    free(paths);
+    return rc < 0 ? error_set(err, rc, "out of memory") : 0;
+}
+
+/* What was offered up to now; nothing, or what cannot be read: false. */
+static bool read_old(const char *path, struct catalog_manifest *ret_manifest)
+{
+    CLEANUP(file_buffer_release) struct file_buffer buffer = {NULL, 0, 0};
+
+    return file_read(AT_FDCWD, path, &buffer) == 0 &&
+           catalog_manifest_parse(text_of(buffer.bytes, buffer.length), path, ret_manifest, NULL) ==
+               0;
+}
+
+static int write_new(const char *path, const struct catalog_manifest *manifest, struct error *err)
+{
+    CLEANUP(cleanup_free) char *text = NULL;
+    struct new_file file = NEW_FILE_NONE;
+    size_t length = 0;
+    int rc = catalog_manifest_encode(manifest, &text, &length, err);
+
+    if (rc == 0)
+        rc = new_file_beside(path, &file, err);
+    if (rc == 0)
+        rc = new_file_write(&file, text, length, 0, err);
+    if (rc == 0)
+        rc = new_file_sync(&file, err);
+    if (rc == 0)
+        rc = new_file_publish(&file, err);
+    new_file_release(&file);
+    return rc;
+}
+
+/* ---- the contract ----------------------------------------------------------------------------- */
+
+struct offer {
+    const struct config *config;
+    bool (*stopped)(void *context);
+    void *context;
+    char *path; /* of the manifest */
+};
+
+/*
+ * libvirt sees files that came or went when its pool is refreshed. So that
+ * happens before the manifest names them: whoever reads it finds them.
+ */
+static int offer_new(const struct offer *offer, const struct catalog_manifest *manifest,
+                     bool has_old, bool is_same, struct error *err)
+{
+    int rc = 0;
+
+    if (!is_same)
+        rc = pay_visit(offer->config, true, offer->stopped, offer->context, NULL, err);
+    if (rc == 0)
+        rc = write_new(offer->path, manifest, err);
+    if (rc == 0 && !has_old)
+        rc = pay_visit(offer->config, true, offer->stopped, offer->context, NULL, err);
+    return rc;
+}
+
+static int offer_manifest(const struct offer *offer, const struct vm_domains *domains,
+                          struct peers_offering *offering, struct error *err)
+{
+    CLEANUP(catalog_manifest_release) struct catalog_manifest manifest = {0}, old = {0};
+    bool has_old = read_old(offer->path, &old), is_same;
+    int rc = make(offer->config, domains, &manifest, err);
+    int64_t age_s;
+
+    if (rc < 0)
+        return rc;
+    age_s = manifest.made_s - old.made_s;
+    is_same = has_old && peers_manifest_same(&manifest, &old);
+    offering->fingerprints = manifest.fingerprint_count;
+    offering->vms = manifest.vm_count;
+    if (is_same && age_s >= 0 && (uint64_t)age_s < offer->config->hook.max_age_s / 2)
+        return 0;
+    offering->is_new = true;
+    return offer_new(offer, &manifest, has_old, is_same, err);
+}
+
+static void keep_problems(struct vm_lines *lines, struct peers_offering *offering)
+{
+    offering->problems = lines->lines;
+    offering->problem_count = lines->count;
+    offering->problem_capacity = lines->capacity;
+    *lines = (struct vm_lines){NULL, 0, 0};
+}
+
+int peers_offer(const struct config *config, bool (*stopped)(void *context), void *context,
+                struct peers_offering *ret_offering, struct error *err)
+{
+    size_t size = strlen(config->setmov.index) + sizeof("/" CATALOG_MANIFEST_NAME);
+    struct offer offer = {config, stopped, context, malloc(size)};
+    struct peers_offering offering = {0};
+    struct visit *visit = NULL;
+    int rc;
+
+    if (offer.path == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    string_format(offer.path, size, "%s/%s", config->setmov.index, CATALOG_MANIFEST_NAME);
+    rc = pay_visit(config, false, stopped, context, &visit, err);
+    if (rc == 0)
+        rc = offer_manifest(&offer, &visit->domains, &offering, err);
+    if (rc == 0) {
+        keep_problems(&visit->domains.problems, &offering);
+        *ret_offering = offering;
+    }
+    visit_free(visit);
+    free(offer.path);
+    return rc;
+}
+
+void peers_offering_release(struct peers_offering *offering)
+{
+    for (size_t i = 0; i < offering->problem_count; i++)
+        free(offering->problems[i]);
+    free(offering->problems);
+    *offering = (struct peers_offering){0};
+}
