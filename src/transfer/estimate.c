@@ -11,7 +11,7 @@
 #define SLOW_LEVEL     19
 #define FAST_LEVEL     3
 #define LIMIT          ((uint64_t)64 << 20)
-#define LIMIT_OF_SLOW  ((uint64_t)16 << 20) /* from level 10 on zstd is ten times slower */
+#define LIMIT_OF_SLOW  ((uint64_t)8 << 20) /* from level 10 on zstd is ten times slower */
 #define LEAST_OF_SLOWS 10
 
 /* ---- the sample ----------------------------------------------------------------- */
