@@ -18,13 +18,17 @@ struct catalog_load {
     size_t count, capacity;
 };
 
+/* -EINVAL: none, cut or damaged; -ENOTSUP: another version; -ENOMEM. */
 int catalog_load_parse(struct text text, struct catalog_load *ret_load, struct error *err);
+/* -ENOMEM; -EINVAL: readings that cannot be. */
 int catalog_load_encode(const struct catalog_load *load, char **ret_text, size_t *ret_length);
 void catalog_load_release(struct catalog_load *load);
 
 /*
  * Adds one; counters that went backwards (a restart) or a clock that did begin
- * anew. Readings that no window of `window_s` needs are dropped. -ENOMEM.
+ * anew. Readings that no window of `window_s` needs are dropped. One of the
+ * same second as the last, or of which something is not known, or busy for
+ * longer than there was time, is passed over. -ENOMEM.
  */
 int catalog_load_add(struct catalog_load *load, const struct catalog_load_reading *reading,
                      uint64_t window_s);

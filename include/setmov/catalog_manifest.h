@@ -13,7 +13,7 @@
 
 #define CATALOG_MANIFEST_NAME "manifest" /* in the index directory */
 
-/* What a parser takes, at most; more is an error. */
+/* What a parser takes, at most; more is an error. Names: 255 bytes, paths: 4095. */
 #define CATALOG_MANIFEST_MAX_BYTES        ((size_t)64 << 20)
 #define CATALOG_MANIFEST_MAX_VMS          100000
 #define CATALOG_MANIFEST_MAX_DISKS        256 /* of one VM */
@@ -55,7 +55,11 @@ struct catalog_manifest {
     size_t vm_count, vm_capacity;
 };
 
-/* The text; the caller frees. The order of fingerprints and VMs does not matter. -ENOMEM, -EINVAL. */
+/*
+ * The text, with a NUL behind it; the caller frees. The order of fingerprints
+ * and VMs does not matter. -EINVAL: what the parser would refuse, with the VM or
+ * the fingerprint that it is (above a limit, a name twice, no name); -ENOMEM.
+ */
 int catalog_manifest_encode(const struct catalog_manifest *manifest, char **ret_text,
                             size_t *ret_length, struct error *err);
 

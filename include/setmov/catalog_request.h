@@ -27,12 +27,15 @@ struct catalog_request {
     char *refuser;                        /* the host that refused it */
     char *target;                         /* where it should go */
     int64_t made_s, expires_s;            /* seconds since 1970 */
-    uint64_t refuser_bytes, target_bytes; /* that a move there would send */
+    uint64_t refuser_bytes, target_bytes; /* that a move there would send; UNKNOWN_U64 */
 };
 
 int catalog_request_encode(const struct catalog_request *request, char **ret_text,
                            size_t *ret_length, struct error *err);
-/* -EINVAL: none, cut or damaged; a name that cannot be a host's. */
+/*
+ * `what` begins the message. -EINVAL: none, cut or damaged; a name that cannot be
+ * a host's; expires before it was made. -ENOTSUP: another version. -ENOMEM.
+ */
 int catalog_request_parse(struct text text, const char *what, struct catalog_request *ret_request,
                           struct error *err);
 void catalog_request_release(struct catalog_request *request);
@@ -44,6 +47,7 @@ struct catalog_lease {
     int64_t made_s, expires_s;
 };
 
+/* -EINVAL: as above; a path that is not absolute, ends with '/' or has "." or ".." in it. */
 int catalog_lease_encode(const struct catalog_lease *lease, char **ret_text, size_t *ret_length,
                          struct error *err);
 int catalog_lease_parse(struct text text, const char *what, struct catalog_lease *ret_lease,

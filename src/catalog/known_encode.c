@@ -58,7 +58,7 @@ static int order_hosts(struct encoder *encoder, const struct catalog_known_sourc
         if (!config_is_name(host->name))
             return error_set(encoder->err, -EINVAL, "'%.100s' cannot be a host's name", host->name);
         if (!is_time(host->read_s) || !is_time(host->made_s))
-            return error_set(encoder->err, -EINVAL, "host %s was read or made at no time",
+            return error_set(encoder->err, -EINVAL, "host %s: no time when it was read, or made",
                              host->name);
         encoder->sources[i] = &sources[i];
     }

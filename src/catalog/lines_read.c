@@ -102,9 +102,9 @@ static int check_last(struct lines_reader *reader, struct text whole)
     if (text_length(last) != CHECKSUM_LINE || last.at[-1] != '\n' || last.end[-1] != '\n' ||
         !text_starts_with(last, CHECKSUM_KEY) ||
         !hexadecimal((struct text){last.at + sizeof(CHECKSUM_KEY) - 1, last.end - 1}, &checksum))
-        return fail(reader, -EINVAL, "cut short: its last line is no checksum", false);
+        return fail(reader, -EINVAL, "cut short: the last line is no checksum", false);
     if (checksum != fingerprint_checksum(whole.at, (size_t)(last.at - whole.at)))
-        return fail(reader, -EINVAL, "damaged: the checksum in its last line is another", false);
+        return fail(reader, -EINVAL, "damaged: the checksum in the last line is another", false);
     reader->rest.end = last.at;
     return 0;
 }
@@ -199,8 +199,11 @@ void lines_read_string(struct lines_reader *reader, const char *name, size_t mos
         lines_read_fail(reader, -EINVAL, "%s is empty", name);
         return;
     }
-    string = malloc(text_length(word) + 1);
-    if (string == NULL)
+    /* Each byte takes three at most, so there is no need to make room for more. */
+    string = text_length(word) / 3 <= most ? malloc(text_length(word) + 1) : NULL;
+    if (text_length(word) / 3 > most)
+        lines_read_fail(reader, -EINVAL, "%s is longer than %zu bytes", name, most);
+    else if (string == NULL)
         lines_read_fail(reader, -ENOMEM, "out of memory");
     else if (!unescape(word, string))
         lines_read_fail(reader, -EINVAL, "%s has bytes that are not escaped as they should", name);

@@ -67,8 +67,8 @@ void lines_write_string(struct lines_writer *writer, const char *name, const cha
     size_t length = string != NULL ? strlen(string) : 0;
 
     if (length == 0 || length > most) {
-        lines_write_fail(writer, -EINVAL, "%s '%.100s' %s", name, length > 0 ? string : "",
-                         length > 0 ? "is too long" : "is empty");
+        lines_write_fail(writer, -EINVAL, "%s is %s: %zu bytes, of 1 to %zu", name,
+                         length == 0 ? "empty" : "too long", length, most);
         return;
     }
     put(writer, " ", 1);

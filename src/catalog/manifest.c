@@ -128,7 +128,7 @@ static void parse_vm(struct parser *parser)
     lines_read_string(reader, "the VM's name", LINES_NAME_MAX, &vm->name);
     parse_state(reader, &vm->active);
     lines_read_u64_or_unknown(reader, "the VM's memory", &vm->memory_bytes);
-    lines_read_u64(reader, "the VM's vCPUs", &vcpus);
+    lines_read_u64(reader, "the VM's number of vCPUs", &vcpus);
     if (lines_read_line_end(reader) < 0)
         return;
     vm->vcpus = (uint32_t)vcpus;

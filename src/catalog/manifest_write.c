@@ -56,6 +56,9 @@ static void write_fingerprints(struct lines_writer *writer, const struct catalog
         if (i > 0 && by_name(&list[i - 1], &list[i]) == 0)
             lines_write_fail(writer, -EINVAL, "fingerprint '%.100s' is there twice",
                              fingerprint->name);
+        if (fingerprint->length == UNKNOWN_U64)
+            lines_write_fail(writer, -EINVAL, "fingerprint '%.100s' has no length",
+                             fingerprint->name);
         lines_write_key(writer, "fingerprint");
         lines_write_string(writer, "the fingerprint's name", fingerprint->name, LINES_NAME_MAX);
         lines_write_u64(writer, fingerprint->length);
@@ -68,28 +71,32 @@ static void write_disk(struct lines_writer *writer, const struct catalog_manifes
     bool has_image = disk->image[0] != '\0';
 
     if (has_image && !manifest_is_image(disk->image))
-        lines_write_fail(writer, -EINVAL, "a disk's image is not %d hexadecimal digits",
+        lines_write_fail(writer, -EINVAL, "the disk's image is not %d hexadecimal digits",
                          CATALOG_IMAGE_ID_BYTES - 1);
     lines_write_key(writer, "disk");
-    lines_write_string(writer, "the target of a disk", disk->target, LINES_NAME_MAX);
-    lines_write_string(writer, "the path of a disk", disk->path, LINES_PATH_MAX);
+    lines_write_string(writer, "the disk's target", disk->target, LINES_NAME_MAX);
+    lines_write_string(writer, "the disk's path", disk->path, LINES_PATH_MAX);
     lines_write_word(writer, has_image ? disk->image : "-");
     lines_write_u64(writer, disk->capacity_bytes);
 }
 
 static void write_vm(struct lines_writer *writer, const struct catalog_manifest_vm *vm)
 {
+    bool was_good = writer->rc == 0;
+
     if (vm->disk_count > CATALOG_MANIFEST_MAX_DISKS)
-        lines_write_fail(writer, -EINVAL, "VM '%.100s' has %zu disks; a manifest takes at most %d",
-                         vm->name, vm->disk_count, CATALOG_MANIFEST_MAX_DISKS);
+        lines_write_fail(writer, -EINVAL, "%zu disks; a manifest takes at most %d of one VM",
+                         vm->disk_count, CATALOG_MANIFEST_MAX_DISKS);
     lines_write_key(writer, "vm");
     lines_write_uuid(writer, &vm->uuid);
-    lines_write_string(writer, "the name of a VM", vm->name, LINES_NAME_MAX);
+    lines_write_string(writer, "the VM's name", vm->name, LINES_NAME_MAX);
     lines_write_word(writer, vm->active ? "active" : "inactive");
     lines_write_u64(writer, vm->memory_bytes);
     lines_write_u64(writer, vm->vcpus);
     for (size_t i = 0; writer->rc == 0 && i < vm->disk_count; i++)
         write_disk(writer, &vm->disks[i]);
+    if (was_good && writer->rc < 0)
+        error_prefix(writer->err, writer->rc, "VM '%.100s'", vm->name != NULL ? vm->name : "");
 }
 
 static void write_vms(struct lines_writer *writer, const struct catalog_manifest *manifest)
