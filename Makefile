@@ -184,9 +184,9 @@ deps: ## Install the Debian packages that are missing (needs root only when some
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 .PHONY: asan tidy format format-check fuzz bench
-asan: ## Unit tests, fuzz replay and command line tests under the address and undefined behaviour sanitizers.
+asan: ## Unit tests, fuzz replay, command line and hook tests under the address and undefined behaviour sanitizers.
 	@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=$(BUILD)/asan CFLAGS="-O1 -g $(SANITIZE)" all test-programs
-	@SETMOV_BUILD=$(abspath $(BUILD))/asan SETMOV_SANITIZED=1 tests/run -j $(JOBS) unit fuzz cli
+	@SETMOV_BUILD=$(abspath $(BUILD))/asan SETMOV_SANITIZED=1 tests/run -j $(JOBS) unit fuzz cli hook
 
 # clang-tidy reads each file alone, so a stamp for each file makes the second run short.
 TIDY_SRC   := $(filter %.c,$(ALL_C))
@@ -267,27 +267,32 @@ chroot-check: ## `make check` in a fresh Debian 12 in a temporary directory (roo
 
 BINDIR := $(DESTDIR)$(PREFIX)/bin
 LIBDIR := $(DESTDIR)$(COLLECTD_PLUGIN_DIR)
+HOOKDIR := $(DESTDIR)$(LIBVIRT_HOOK_DIR)
 SHARE  := $(DESTDIR)$(PREFIX)/share
 MAN1   := $(sort $(wildcard docs/*.1))
-# setmov.conf is for what comes next: it is installed when something reads it.
-MAN5   := $(filter-out docs/setmov.conf.5,$(sort $(wildcard docs/*.5)))
+MAN5   := $(sort $(wildcard docs/*.5))
+MAN8   := $(sort $(wildcard docs/*.8))
 DOCS   := README.md LICENSE $(sort $(wildcard docs/*.md))
-ETC    := $(filter-out etc/setmov.conf,$(sort $(wildcard etc/*.conf)))
+ETC    := $(sort $(wildcard etc/*.conf))
 
 .PHONY: install uninstall
-install: all ## Install under PREFIX (/usr/local); the plugin goes where collectd looks. Respects DESTDIR.
-	install -d $(BINDIR) $(LIBDIR) $(SHARE)/setmov $(SHARE)/doc/setmov/examples $(SHARE)/man/man1 $(SHARE)/man/man5
+install: all ## Install under PREFIX (/usr/local); the plugin goes where collectd looks, the hook where libvirt does. Respects DESTDIR.
+	install -d $(BINDIR) $(LIBDIR) $(HOOKDIR) $(SHARE)/setmov $(SHARE)/doc/setmov/examples \
+	    $(addprefix $(SHARE)/man/man,1 5 8)
 	install -m 755 $(PROGRAM) $(BINDIR)/setmov
 	install -m 644 $(PLUGIN) $(LIBDIR)/setmov.so
+	install -m 755 $(HOOK) $(HOOKDIR)/setmov
 	install -m 644 etc/setmov.types.db $(SHARE)/setmov/setmov.types.db
 	install -m 644 $(DOCS) $(SHARE)/doc/setmov/
 	$(if $(ETC),install -m 644 $(ETC) $(SHARE)/doc/setmov/examples/)
 	$(if $(MAN1),install -m 644 $(MAN1) $(SHARE)/man/man1/)
 	$(if $(MAN5),install -m 644 $(MAN5) $(SHARE)/man/man5/)
+	$(if $(MAN8),install -m 644 $(MAN8) $(SHARE)/man/man8/)
 
 uninstall: ## Remove what install put there.
-	rm -f $(BINDIR)/setmov $(LIBDIR)/setmov.so
+	rm -f $(BINDIR)/setmov $(LIBDIR)/setmov.so $(HOOKDIR)/setmov
 	rm -f $(addprefix $(SHARE)/man/man1/,$(notdir $(MAN1))) $(addprefix $(SHARE)/man/man5/,$(notdir $(MAN5)))
+	rm -f $(addprefix $(SHARE)/man/man8/,$(notdir $(MAN8)))
 	rm -rf $(SHARE)/setmov $(SHARE)/doc/setmov
 
 # ---- the rest ----------------------------------------------------------------
@@ -301,7 +306,7 @@ help: ## List the targets.
 	@echo "make TARGET, where TARGET is one of"
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/\1|\2/p' Makefile | \
 	    while IFS='|' read -r name text; do printf '  %-13s %s\n' "$$name" "$$text"; done
-	@echo "Variables: BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) COLLECTD_PLUGIN_DIR=$(COLLECTD_PLUGIN_DIR) CC=$(CC)"
+	@echo "Variables: BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) COLLECTD_PLUGIN_DIR=$(COLLECTD_PLUGIN_DIR) LIBVIRT_HOOK_DIR=$(LIBVIRT_HOOK_DIR) CC=$(CC)"
 
 # For scripts: the value of a variable.
 print-%:

@@ -153,16 +153,18 @@ static int open_disks(const struct vm_incoming *vm, const struct catalog_kind *k
 
 /* ---- the hosts' figures -------------------------------------------------------------- */
 
-/* Adds those of one disk to the candidates'. */
-static int add_disk(const struct catalog_merged_file *merged, const size_t *candidate_of,
-                    const struct fingerprint_file *disk, struct gate_ranking *ranking,
-                    struct error *err)
+/* Adds those of one disk to the candidates'. `name`: of the index, for messages. */
+static int add_disk(const struct catalog_merged_file *merged, const char *name,
+                    const size_t *candidate_of, const struct fingerprint_file *disk,
+                    struct gate_ranking *ranking, struct error *err)
 {
     size_t hosts = catalog_merged_file_host_count(merged);
     CLEANUP(cleanup_free) struct similarity_estimate *all = calloc(hosts + 1, sizeof(*all));
     const struct fingerprint_view *view = &disk->view;
-    int rc = all != NULL ? catalog_merged_file_query(merged, view, all, err) : -ENOMEM;
+    int rc = all != NULL ? 0 : -ENOMEM;
 
+    if (rc == 0 && (rc = catalog_merged_file_query(merged, view, all, err)) < 0)
+        error_prefix(err, rc, "%s", name);
     if (rc == 0)
         rc = fingerprint_file_check(disk, err);
     if (rc < 0)
@@ -196,8 +198,8 @@ static int assign(const struct catalog_merged_file *merged, struct gate_ranking 
     return 0;
 }
 
-static int add_disks(const struct catalog_merged_file *merged, const struct disks *disks,
-                     struct gate_ranking *ranking, struct error *err)
+static int add_disks(const struct catalog_merged_file *merged, const char *name,
+                     const struct disks *disks, struct gate_ranking *ranking, struct error *err)
 {
     CLEANUP(cleanup_free)
     size_t *candidate_of =
@@ -209,7 +211,7 @@ static int add_disks(const struct catalog_merged_file *merged, const struct disk
     if (rc == 0 && ranking->candidates[ranking->here].unusable != NULL)
         return error_set(err, -ENODATA, "this host's own fingerprints are not in the merged index");
     for (size_t i = 0; i < disks->count && rc == 0; i++)
-        rc = add_disk(merged, candidate_of, disks->files[i], ranking, err);
+        rc = add_disk(merged, name, candidate_of, disks->files[i], ranking, err);
     return rc;
 }
 
@@ -231,7 +233,7 @@ static int rank_by_kind(const struct config *config, const struct vm_incoming *v
         return -ENOMEM;
     }
     rc = catalog_merged_file_map(path, &merged, err);
-    return rc == 0 ? add_disks(merged, &disks, ranking, err) : rc;
+    return rc == 0 ? add_disks(merged, name, &disks, ranking, err) : rc;
 }
 
 /* ---- kinds ------------------------------------------------------------------------- */

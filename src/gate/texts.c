@@ -55,6 +55,14 @@ static struct words duration(int64_t seconds)
     return words;
 }
 
+static struct words to_send(const struct placement_candidate *candidate)
+{
+    uint64_t bytes = candidate->figures.likely.bytes_to_send;
+    struct words nothing = {"nothing"};
+
+    return bytes > 0 ? words_bytes(bytes) : nothing;
+}
+
 /* "vm1 (8f3c...) from alpha: " */
 static void begin_log(const struct gate_facts *facts, struct gate_answer *answer)
 {
@@ -68,13 +76,12 @@ static void begin_log(const struct gate_facts *facts, struct gate_answer *answer
 static void add_figures(const struct gate_ranking *ranking, size_t candidate, const char *of,
                         char line[GATE_LINE_BYTES])
 {
-    const struct similarity_figures *likely = &ranking->candidates[candidate].figures.likely;
+    const struct placement_candidate *host = &ranking->candidates[candidate];
 
-    texts_add(line, "%s has %s%s (%s with duplicates), %s to send",
-              words_path(ranking->candidates[candidate].name).text,
-              words_percent(similarity_share_distinct(likely)).text, of,
-              words_percent(similarity_share_with_duplicates(likely)).text,
-              words_bytes(likely->bytes_to_send).text);
+    texts_add(line, "%s has %s%s (%s with duplicates), %s to send", words_path(host->name).text,
+              words_percent(similarity_share_distinct(&host->figures.likely)).text, of,
+              words_percent(similarity_share_with_duplicates(&host->figures.likely)).text,
+              to_send(host).text);
 }
 
 static void end_log(const struct gate_ranking *ranking, char line[GATE_LINE_BYTES])
@@ -162,15 +169,13 @@ void texts_better(const struct gate_facts *facts, struct gate_decision *decision
 
     *answer = (struct gate_answer){.refused = true};
     begin_refusal(facts, redirected ? "redirects" : "refuses", answer);
-    texts_add(answer->refusal, "%s has %s of its blocks and needs %s, ",
-              words_path(here->name).text,
-              words_percent(similarity_share_distinct(&here->figures.likely)).text,
-              words_bytes(here->figures.likely.bytes_to_send).text);
+    texts_add(
+        answer->refusal, "%s has %s of its blocks and needs %s, ", words_path(here->name).text,
+        words_percent(similarity_share_distinct(&here->figures.likely)).text, to_send(here).text);
     texts_add(answer->refusal, "%s has %s and needs %s, which saves %s.",
               words_path(better->name).text,
               words_percent(similarity_share_distinct(&better->figures.likely)).text,
-              words_bytes(better->figures.likely.bytes_to_send).text,
-              words_bytes(saved(ranking, decision->better)).text);
+              to_send(better).text, words_bytes(saved(ranking, decision->better)).text);
     if (redirected)
         texts_add(answer->refusal, " %s will migrate it there by itself, or not at all after %s.",
                   words_path(ranking->holder).text,

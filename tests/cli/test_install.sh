@@ -14,21 +14,20 @@ make_here()
 # Whatever else is made (documents may be added), these are there with these modes.
 expected()
 {
-    local prefix=$1 plugins=$2 page
+    local prefix=$1 plugins=$2 hooks=$3 page
     echo "755 $prefix/bin/setmov"
     echo "644 $plugins/setmov.so"
+    echo "755 $hooks/setmov"
     echo "644 $prefix/share/setmov/setmov.types.db"
     echo "644 $prefix/share/doc/setmov/README.md"
     echo "644 $prefix/share/doc/setmov/LICENSE"
     for page in "$ROOT"/docs/*.md; do
         echo "644 $prefix/share/doc/setmov/${page##*/}"
     done
-    for page in "$ROOT"/etc/collectd-*.conf; do
+    for page in "$ROOT"/etc/*.conf; do
         echo "644 $prefix/share/doc/setmov/examples/${page##*/}"
     done
-    for page in "$ROOT"/docs/*.[15]; do
-        # Of no use before something reads that file.
-        [ "${page##*/}" != setmov.conf.5 ] || continue
+    for page in "$ROOT"/docs/*.[158]; do
         echo "644 $prefix/share/man/man${page##*.}/${page##*/}"
     done
 }
@@ -36,19 +35,23 @@ expected()
 check_tree()
 {
     local destination=$1
-    same "$(expected "$2" "$3" | sort)" "$(cd "$destination" && find . -type f -printf '%m /%P\n' | sort)" "the installed tree"
+    same "$(expected "$2" "$3" "$4" | sort)" "$(cd "$destination" && find . -type f -printf '%m /%P\n' | sort)" "the installed tree"
 }
 
 ls "$ROOT"/docs/*.1 "$ROOT"/docs/*.5 "$ROOT"/etc/*.conf >/dev/null || fail "manual pages or configuration are missing"
 
 make_here install DESTDIR="$WORK/a"
-check_tree "$WORK/a" /usr/local /usr/lib/collectd
+check_tree "$WORK/a" /usr/local /usr/lib/collectd /etc/libvirt/hooks/qemu.d
 
-make_here install DESTDIR="$WORK/b" PREFIX=/opt/s COLLECTD_PLUGIN_DIR=/opt/collectd/lib
-check_tree "$WORK/b" /opt/s /opt/collectd/lib
+make_here install DESTDIR="$WORK/b" PREFIX=/opt/s COLLECTD_PLUGIN_DIR=/opt/collectd/lib LIBVIRT_HOOK_DIR=/opt/hooks
+check_tree "$WORK/b" /opt/s /opt/collectd/lib /opt/hooks
 
 has "$("$WORK/a/usr/local/bin/setmov" --help)" "stat"
 cmp -s "$SETMOV_BUILD/plugins/setmov.so" "$WORK/a/usr/lib/collectd/setmov.so" || fail "another plugin was installed"
+
+# AppArmor lets libvirtd run what lies there, not what a link leads to.
+cmp -s "$SETMOV_BUILD/hooks/setmov" "$WORK/a/etc/libvirt/hooks/qemu.d/setmov" || fail "another hook was installed"
+[ ! -L "$WORK/a/etc/libvirt/hooks/qemu.d/setmov" ] || fail "the hook is a link"
 
 make_here uninstall DESTDIR="$WORK/a"
 same "" "$(find "$WORK/a" -type f)" "what uninstall leaves"
