@@ -34,8 +34,13 @@ struct vm_move {
     uint64_t memory_bytes; /* most that it may have */
     uint32_t vcpus;
     char *type, *arch, *machine; /* "kvm", "x86_64", "pc-q35-7.2": as XML has them */
-    struct vm_lines networks;    /* libvirt networks that its interfaces are on */
-    struct vm_lines bridges;     /* bridges, and devices of direct interfaces */
+    /*
+     * What a host's CPU must have, as XML: that of the VM, or of its host where
+     * it runs on the host's own CPU. NULL: nothing is asked.
+     */
+    char *cpu;
+    struct vm_lines networks; /* libvirt networks that its interfaces are on */
+    struct vm_lines bridges;  /* bridges, and devices of direct interfaces */
     struct vm_move_disk *disks;
     size_t disk_count, disk_capacity;
     /*

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Every file that a domain's XML names. Pure. */
+#ifndef SETMOV_VM_FILES_XML_H
+#define SETMOV_VM_FILES_XML_H
+
+#include "vm/lines.h"
+
+/*
+ * Adds every absolute path that stands anywhere in the XML but in <metadata>,
+ * as the text of an element, the value of an attribute, or behind a "=" in one
+ * (arguments for QEMU): better one too many. Each once. The XML of a domain, of
+ * a snapshot, or of a saved domain. -EBADMSG, -ENOMEM.
+ */
+int files_xml_add(struct text xml, const char *what, const char *root, struct vm_lines *paths,
+                  struct error *err);
+
+#endif
