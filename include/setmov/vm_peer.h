@@ -16,10 +16,24 @@
 struct vm_peer;
 
 /*
+ * libvirt's library writes some warnings to stderr by itself (of a certificate
+ * that does not fit, say), beside the error that the call gives back. A program
+ * calls this first of all, before it has threads; what the user has set in
+ * LIBVIRT_DEBUG or LIBVIRT_LOG_OUTPUTS stays.
+ */
+void vm_peer_silence_libvirt(void);
+
+/*
+ * Ends the child processes of this one: an ssh whose other side hangs would
+ * outlive the task that was given up, and us. A program calls this last of all.
+ */
+void vm_peer_leave(void);
+
+/*
  * Connects; keep-alive is on where the driver has it, so that a dead line ends
  * calls (10 s). -EIO with libvirt's message, made one line; -EACCES where it
  * says that the identity is not let in, or lacks a right (of all calls here).
- * libvirt's own messages go nowhere; ssh does not ask for passwords.
+ * ssh does not ask for passwords.
  */
 int vm_peer_open(const char *uri, struct vm_peer **ret_peer, struct error *err);
 void vm_peer_close(struct vm_peer *peer); /* NULL is fine */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The program `setmov`: a table of commands, --help and --version. */
 #include "command.h"
+#include "setmov/vm_peer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,7 +100,9 @@ static void hold_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     hold_standard_descriptors();
+    vm_peer_silence_libvirt();
     int status = run(argc, argv);
+    vm_peer_leave();
     /* A reader that went away is no failure of ours. */
     errno = 0;
     if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE && status == STATUS_OK)

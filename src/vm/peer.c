@@ -55,6 +55,12 @@ int peer_error(struct error *err, const char *format, ...)
     return error_set(err, errno_of_last(), "%s: %s", what.text, peer_last_message());
 }
 
+void vm_peer_silence_libvirt(void)
+{
+    if (!getenv("LIBVIRT_DEBUG"))
+        setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
+}
+
 /* ---- open and close --------------------------------------------------------------- */
 
 /* ssh would ask for a password at the terminal, if there is one: nobody sits there. */

@@ -131,6 +131,7 @@ int main(int argc, char **argv)
     struct error error = {""};
     double timeout_s = 60;
 
+    vm_peer_silence_libvirt();
     if (argc > 2 && strcmp(argv[1], "-t") == 0) {
         parse_double(argv[2], &timeout_s);
         argc -= 2;
@@ -141,7 +142,8 @@ int main(int argc, char **argv)
     call = (struct call){argv[1], argv + 2, argc - 2};
     if (vm_tasks_run(&task, 1, 1, timeout_s, NULL, NULL, &error) < 0)
         task.error = error;
-    else if (task.result == 0)
+    vm_peer_leave();
+    if (error.text[0] == '\0' && task.result == 0)
         return fflush(stdout) == 0 ? 0 : 1;
     fprintf(stderr, "%s: %s\n", strerrorname_np(-task.result), task.error.text);
     return 1;
