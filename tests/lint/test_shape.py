@@ -18,6 +18,8 @@ WITH_LICENCE = lint.SOURCES + (
 BANNED = re.compile(
     r"\b(sprintf|vsprintf|strcpy|strcat|strncpy|strncat|gets|stpcpy|atoi|atol|atoll|atof|strtok|gmtime|"
     r"localtime|ctime|asctime|alloca|system|popen|tmpnam|tempnam|mktemp|rand|setenv|putenv)\s*\(")
+# Before there are threads: libvirt takes orders on what it writes to stderr from the environment alone.
+PERMITTED = (("src/vm/peer.c", "setenv"),)
 
 
 def check_head(path, text):
@@ -47,7 +49,7 @@ def check(root):
             problems.append(f"{path}: {count} lines; {MOST_LINES} are the most")
         for number, line in enumerate(lint.code_only(text).splitlines(), 1):
             match = BANNED.search(line)
-            if match and "pragma" not in line:
+            if match and "pragma" not in line and (path, match[1]) not in PERMITTED:
                 problems.append(f"{path}:{number}: {match[1]} is banned")
     return problems
 
