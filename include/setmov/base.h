@@ -106,6 +106,9 @@ bool string_copy(char *buffer, size_t size, const char *from);
 /* snprintf that says whether all of it fitted (true). The result is terminated. */
 bool string_format(char *buffer, size_t size, const char *format, ...) PRINTF_LIKE(3, 4);
 
+/* Also where it is nothing but the ending. */
+bool string_ends_with(const char *string, const char *ending);
+
 /*
  * A whole string as a finite number / an unsigned decimal number, nothing
  * before or behind it. Return 0, -EINVAL or -ERANGE.

@@ -99,6 +99,13 @@ bool string_copy(char *buffer, size_t size, const char *from)
     return text_copy(text_of(from, strlen(from)), buffer, size);
 }
 
+bool string_ends_with(const char *string, const char *ending)
+{
+    size_t length = strlen(string), ending_length = strlen(ending);
+
+    return length >= ending_length && strcmp(string + length - ending_length, ending) == 0;
+}
+
 bool string_format(char *buffer, size_t size, const char *format, ...)
 {
     va_list arguments;

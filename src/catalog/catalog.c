@@ -30,13 +30,6 @@ static int add_problem(struct catalog *catalog, const char *path, const struct e
     return 0;
 }
 
-static bool is_fingerprint_name(const char *name)
-{
-    size_t length = strlen(name), suffix = strlen(CATALOG_SUFFIX);
-
-    return name[0] != '.' && length > suffix && strcmp(name + length - suffix, CATALOG_SUFFIX) == 0;
-}
-
 static int take_file(struct catalog *catalog, const char *name, const struct catalog_kind *kind,
                      unsigned parts)
 {
@@ -100,7 +93,7 @@ static int fill(struct catalog *catalog, int fd, const struct catalog_kind *kind
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < count && rc == 0; i++) {
-        if (is_fingerprint_name(names[i]))
+        if (catalog_name_is_fingerprint(names[i]))
             rc = take_file(catalog, names[i], kind, parts);
     }
     catalog_list_free(names, count);

@@ -33,13 +33,6 @@ static bool is_merged_index(const char *path)
            memcmp(magic, MERGED_MAGIC, sizeof(magic)) == 0;
 }
 
-static bool has_suffix(const char *path, const char *suffix)
-{
-    size_t length = strlen(path), suffix_length = strlen(suffix);
-
-    return length >= suffix_length && strcmp(path + length - suffix_length, suffix) == 0;
-}
-
 static enum verdict judge(const char *path, const struct stat *status)
 {
     if (S_ISDIR(status->st_mode))
@@ -51,9 +44,10 @@ static enum verdict judge(const char *path, const struct stat *status)
     if (status->st_size < SECTOR_BYTES)
         return IS_SMALL;
     /* By the name too: a guest may write to its disk what it wants. */
-    if (has_suffix(path, CATALOG_SUFFIX) && fingerprint_file_is(path))
+    if (string_ends_with(path, CATALOG_SUFFIX) && fingerprint_file_is(path))
         return IS_FINGERPRINT;
-    return has_suffix(path, CATALOG_MERGED_SUFFIX) && is_merged_index(path) ? IS_MERGED : IS_IMAGE;
+    return string_ends_with(path, CATALOG_MERGED_SUFFIX) && is_merged_index(path) ? IS_MERGED
+                                                                                  : IS_IMAGE;
 }
 
 /* A damaged fingerprint is still none of the images. */

@@ -7,6 +7,9 @@
 
 /* ---- names (names.c; pure) ---------------------------------------------------- */
 
+/* Whatever it is called else: a name of one that is not hidden, which index directories read. */
+bool catalog_name_is_fingerprint(const char *name);
+
 /* Is this what an unfinished fingerprint is called (".NAME.XXXXXX.tmp")? */
 bool catalog_name_is_leftover(const char *name);
 

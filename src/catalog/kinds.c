@@ -10,13 +10,6 @@ static bool same_kind(const struct catalog_kind *left, const struct catalog_kind
     return left->block_size == right->block_size && catalog_kind_fits(left, right);
 }
 
-static bool is_fingerprint_name(const char *name)
-{
-    size_t length = strlen(name), suffix = strlen(CATALOG_SUFFIX);
-
-    return name[0] != '.' && length > suffix && strcmp(name + length - suffix, CATALOG_SUFFIX) == 0;
-}
-
 /* The name saves opening the file; files of other names are looked into. */
 static int kind_of(const char *directory, const char *name, struct catalog_kind *ret_kind,
                    bool *ret_known)
@@ -27,7 +20,7 @@ static int kind_of(const char *directory, const char *name, struct catalog_kind 
     int rc;
 
     *ret_known = catalog_name_parse(name, hash, ret_kind);
-    if (*ret_known || !is_fingerprint_name(name))
+    if (*ret_known || !catalog_name_is_fingerprint(name))
         return 0;
     path = catalog_path_join(directory, name);
     if (path == NULL)

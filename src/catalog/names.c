@@ -137,6 +137,11 @@ bool catalog_name_parse(const char *name, char ret_hash[CATALOG_HASH_BYTES],
     return true;
 }
 
+bool catalog_name_is_fingerprint(const char *name)
+{
+    return name[0] != '.' && string_ends_with(name, CATALOG_SUFFIX);
+}
+
 bool catalog_name_is_leftover(const char *name)
 {
     char hash[CATALOG_HASH_BYTES];

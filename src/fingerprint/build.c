@@ -2,6 +2,7 @@
 /* One image becomes one fingerprint or several: threads, their end, and what the files say. */
 #include "fingerprint/build.h"
 #include "fingerprint/writer_crew.h"
+#include "setmov/base_new_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -59,16 +60,13 @@ static size_t buffer_memory(const struct job *job)
 
 static void complete_options(struct job *job, const struct fingerprint_build_options *options)
 {
-    const char *temporary = getenv("TMPDIR");
-
     if (options != NULL)
         job->options = *options;
     if (job->options.memory_bytes == 0)
         job->options.memory_bytes = MEMORY_DEFAULT;
     if (job->options.memory_bytes < MEMORY_LEAST)
         job->options.memory_bytes = MEMORY_LEAST;
-    if (job->options.temporary == NULL)
-        job->options.temporary = temporary != NULL && temporary[0] == '/' ? temporary : "/var/tmp";
+    job->options.temporary = new_file_directory(job->options.temporary);
     job->threads = job->options.threads == 0 ? processors() : job->options.threads;
     if (job->threads > THREADS_MOST)
         job->threads = THREADS_MOST;

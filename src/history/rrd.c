@@ -102,9 +102,7 @@ int rrd_call_flush(const char *path, struct error *err)
 /* Whether `key` is "rra[N].cf". */
 static bool is_archive_function(const char *key)
 {
-    size_t length = strlen(key);
-
-    return strncmp(key, "rra[", 4) == 0 && length > 4 && strcmp(key + length - 4, "].cf") == 0;
+    return strncmp(key, "rra[", 4) == 0 && string_ends_with(key, "].cf");
 }
 
 int rrd_call_inspect(const char *path, const char *const sources[], size_t source_count,

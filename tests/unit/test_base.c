@@ -189,6 +189,18 @@ static void copies_are_terminated_and_say_whether_they_fitted(void **state)
     assert_string_equal(buffer, "123");
 }
 
+static void endings_are_at_the_end(void **state)
+{
+    (void)state;
+    assert_true(string_ends_with("a.fingerprint", ".fingerprint"));
+    assert_true(string_ends_with(".fingerprint", ".fingerprint"));
+    assert_true(string_ends_with("a", ""));
+    assert_true(string_ends_with("", ""));
+    assert_false(string_ends_with("a.fingerprint2", ".fingerprint"));
+    assert_false(string_ends_with("fingerprint", ".fingerprint"));
+    assert_false(string_ends_with("", "a"));
+}
+
 static void parse_double_takes_finite_decimals_only(void **state)
 {
     static const char *const bad[] = {"",     " 1",  "1 ", "inf", "nan",
@@ -390,6 +402,7 @@ int main(void)
         cmocka_unit_test(words_are_separated_by_blanks),
         cmocka_unit_test(numbers_are_taken_only_whole),
         cmocka_unit_test(copies_are_terminated_and_say_whether_they_fitted),
+        cmocka_unit_test(endings_are_at_the_end),
         cmocka_unit_test(parse_double_takes_finite_decimals_only),
         cmocka_unit_test(parse_double_knows_no_locale),
         cmocka_unit_test(parse_u64_takes_whole_numbers_only),

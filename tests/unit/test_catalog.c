@@ -106,6 +106,17 @@ static void only_our_leftovers_are_ours(void **state)
     }
 }
 
+static void fingerprints_are_known_by_their_ending(void **state)
+{
+    (void)state;
+    assert_true(catalog_name_is_fingerprint(HASH ".sha256-4096.fingerprint"));
+    assert_true(catalog_name_is_fingerprint("copied by hand.fingerprint"));
+    assert_false(catalog_name_is_fingerprint(".fingerprint"));
+    assert_false(catalog_name_is_fingerprint(".hidden.fingerprint"));
+    assert_false(catalog_name_is_fingerprint("disk.fingerprint.raw"));
+    assert_false(catalog_name_is_fingerprint(""));
+}
+
 static void kinds_that_are_asked_for(void **state)
 {
     const struct catalog_kind have = {.kind = DIGEST_SHA256, .block_size = 512};
@@ -282,6 +293,7 @@ int main(void)
         cmocka_unit_test(names_say_what_they_are),
         cmocka_unit_test(other_names_are_none),
         cmocka_unit_test(only_our_leftovers_are_ours),
+        cmocka_unit_test(fingerprints_are_known_by_their_ending),
         cmocka_unit_test(kinds_that_are_asked_for),
         cmocka_unit_test(lies_in_knows_directories),
         cmocka_unit_test(what_is_as_it_was_holds),
