@@ -4,7 +4,6 @@
 #include "setmov/catalog.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -12,7 +11,6 @@
 #include <unistd.h>
 
 #define LEAST_MEMORY (UINT64_C(16) << 20)
-#define KEY_DIGITS   ((size_t)2 * DIGEST_KEY_BYTES)
 
 /* From the kernel's include/uapi/linux/ioprio.h, which libc does not bring. */
 #define IOPRIO_WHO_PROCESS 1
@@ -57,67 +55,6 @@ const char *blocks_digest_name(enum digest_kind kind)
         return "keyed";
     }
     return "unknown";
-}
-
-static int digit_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    digit |= 0x20;
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
-/* 32 bytes as they are, or as 64 digits in a line. */
-static int parse_key(const char *bytes, size_t length, uint8_t ret_key[DIGEST_KEY_BYTES])
-{
-    uint8_t key[DIGEST_KEY_BYTES];
-
-    if (length == DIGEST_KEY_BYTES) {
-        memcpy(ret_key, bytes, DIGEST_KEY_BYTES);
-        return 0;
-    }
-    if (length == KEY_DIGITS + 1 && bytes[KEY_DIGITS] == '\n')
-        length--;
-    if (length != KEY_DIGITS)
-        return -EINVAL;
-    for (size_t i = 0; i < DIGEST_KEY_BYTES; i++) {
-        int high = digit_value(bytes[2 * i]), low = digit_value(bytes[2 * i + 1]);
-
-        if (high < 0 || low < 0)
-            return -EINVAL;
-        key[i] = (uint8_t)(high << 4 | low);
-    }
-    memcpy(ret_key, key, sizeof(key));
-    explicit_bzero(key, sizeof(key));
-    return 0;
-}
-
-static int read_key(const char *path, uint8_t ret_key[DIGEST_KEY_BYTES], struct error *err)
-{
-    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char bytes[KEY_DIGITS + 8];
-    size_t length = 0;
-    int rc = 0;
-
-    if (fd < 0)
-        return error_set(err, -errno, "key file %s: %s", path, strerror(errno));
-    while (length < sizeof(bytes)) {
-        ssize_t got = read(fd, bytes + length, sizeof(bytes) - length);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            rc = error_set(err, -errno, "key file %s: %s", path, strerror(errno));
-        if (got <= 0)
-            break;
-        length += (size_t)got;
-    }
-    if (rc == 0 && parse_key(bytes, length, ret_key) < 0)
-        rc = error_set(err, -EINVAL,
-                       "key file %s has neither %d bytes nor %zu hexadecimal digits in one line",
-                       path, DIGEST_KEY_BYTES, KEY_DIGITS);
-    explicit_bzero(bytes, sizeof(bytes));
-    return rc;
 }
 
 /* ---- options ------------------------------------------------------------------ */
@@ -185,7 +122,7 @@ static int take_key_file(const char *command, const char *argument,
 {
     struct error err = {""};
 
-    if (read_key(argument, settings->key, &err) < 0)
+    if (blocks_read_key(argument, settings->key, &err) < 0)
         return command_error(command, "%s", err.text);
     settings->has_key = true;
     return STATUS_OK;
@@ -336,7 +273,7 @@ int blocks_prepare(const char *command, struct blocks_settings *settings)
         return command_error(command, "%s", err.text);
     if (fingerprint_file_guard_install(&err) < 0)
         return command_error(command, "%s", err.text);
-    return STATUS_OK;
+    return -1;
 }
 
 /* ---- images and fingerprints -------------------------------------------------- */
@@ -424,10 +361,7 @@ int blocks_read(const char *path, const struct blocks_settings *settings, const 
  */
 bool blocks_is_fingerprint(const char *path, const struct blocks_settings *settings)
 {
-    size_t length = strlen(path), suffix = strlen(CATALOG_SUFFIX);
-
-    if (settings->image.format &&
-        (length < suffix || strcmp(path + length - suffix, CATALOG_SUFFIX) != 0))
+    if (settings->image.format && !string_ends_with(path, CATALOG_SUFFIX))
         return false;
     return fingerprint_file_is(path);
 }

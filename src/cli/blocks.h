@@ -10,8 +10,6 @@
 #include "setmov/fingerprint_file.h"
 #include "setmov/similarity.h"
 
-#include <json.h>
-
 #define BLOCKS_MAX_WISHES 8
 
 /* What `fingerprint` and `index` make unless told otherwise, so that theirs compare. */
@@ -106,6 +104,12 @@ int blocks_parse_options(const struct command_syntax *syntax, int argc, char **a
 /* Bytes as a user writes them: "4096", "64K", "1.5G" is none. -EINVAL, -ERANGE. */
 int blocks_parse_bytes(const char *text, uint64_t *ret_bytes);
 
+/*
+ * The key that a regular file holds: 32 bytes as they are, or 64 hexadecimal
+ * digits in one line. Never waits for what stands there instead.
+ */
+int blocks_read_key(const char *path, uint8_t ret_key[DIGEST_KEY_BYTES], struct error *err);
+
 /* As --allow-backing; keeps a copy. -ENOMEM. */
 int blocks_allow_backing(struct blocks_settings *settings, const char *directory);
 
@@ -118,7 +122,7 @@ void blocks_settings_release(struct blocks_settings *settings);
  * After the options, before the first file is opened: checks them against one
  * another, reads nothing of images yet; sets the priority, and the process up
  * for its work: fingerprint_file_guard_install(), SIGPIPE and SIGXFSZ ignored,
- * characters in UTF-8. STATUS_OK, or the status after the error was printed.
+ * characters in UTF-8. Returns an exit status, or -1 to go on.
  */
 int blocks_prepare(const char *command, struct blocks_settings *settings);
 
@@ -194,16 +198,5 @@ struct blocks_count {
     char text[32];
 };
 struct blocks_count blocks_count(uint64_t count);
-
-/* ---- JSON: NULL stands for an object where memory ran out -------------------- */
-
-void blocks_json_add(struct json_object *object, const char *key, struct json_object *value);
-void blocks_json_append(struct json_object *array, struct json_object *value);
-/* A text of any origin becomes valid UTF-8; NULL: null. */
-struct json_object *blocks_json_text(const char *text);
-/* A share in percent, at most six decimals; in tables shares have two. */
-struct json_object *blocks_json_share(double percent);
-/* Prints the object as one line and frees it. STATUS_OK, or the status after an error. */
-int blocks_json_print(const char *command, struct json_object *root);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `setmov choose`: to which host an image is moved with the fewest bytes. */
 #include "choose.h"
+#include "report_json.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -56,8 +57,9 @@ struct choose_options {
 /* ---- options --------------------------------------------------------------------------- */
 
 /* STATUS_OK, or the status after the error was printed. */
-static int take_option(struct choose_options *options, int key, const char *argument)
+static int take_option(void *context, int key, const char *argument)
 {
+    struct choose_options *options = context;
     struct error err = {""};
 
     switch (key) {
@@ -113,18 +115,10 @@ static int read_hosts(struct choose_options *options)
 /* Returns an exit status, or -1 to go on. */
 static int parse_options(int argc, char **argv, struct choose_options *options)
 {
-    const char *argument = NULL;
-    int key = 0, status;
+    int status = blocks_parse_options(&syntax, argc, argv, take_option, options);
 
-    while ((key = options_next(&syntax, argc, argv, &argument)) >= 0) {
-        status = take_option(options, key, argument);
-        if (status != STATUS_OK)
-            return status;
-    }
-    if (key == OPTIONS_HELP)
-        return STATUS_OK;
-    if (key == OPTIONS_ERROR)
-        return STATUS_USAGE;
+    if (status >= 0)
+        return status;
     if (optind == argc)
         return command_usage_error(syntax.name, "no image given");
     if (optind + 1 < argc)
@@ -137,7 +131,7 @@ static int parse_options(int argc, char **argv, struct choose_options *options)
     status = blocks_check_single(syntax.name, &options->blocks);
     if (status == STATUS_OK)
         status = read_hosts(options);
-    return status == STATUS_OK ? -1 : status;
+    return status == STATUS_OK ? blocks_prepare(syntax.name, &options->blocks) : status;
 }
 
 /* ---- the work ------------------------------------------------------------------------------ */
@@ -217,7 +211,7 @@ static int report(const struct choose_options *options, const struct choose_quer
     int status = STATUS_OK;
 
     if (options->json)
-        status = blocks_json_print(syntax.name, choose_report_json(&report));
+        status = report_json_print(syntax.name, choose_report_json(&report));
     else
         choose_report_print(&report);
     if (status == STATUS_OK && eligible == 0)
@@ -274,11 +268,8 @@ int command_choose(int argc, char **argv)
 
     blocks_settings_init(&options.blocks, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
     status = parse_options(argc, argv, &options);
-    if (status < 0) {
-        status = blocks_prepare(syntax.name, &options.blocks);
-        if (status == STATUS_OK)
-            status = run(&options);
-    }
+    if (status < 0)
+        status = run(&options);
     choose_hosts_release(&options.hosts);
     blocks_settings_release(&options.blocks);
     return status;

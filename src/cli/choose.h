@@ -7,6 +7,8 @@
 #include "setmov/catalog.h"
 #include "setmov/placement.h"
 
+struct json_object;
+
 #define CHOOSE_NAME "choose"
 
 /* BLOCKS_PROVISIONAL of several images. */

@@ -2,6 +2,7 @@
 /* What `setmov choose` prints: a table with the choice as its last line, or JSON. */
 #include "choose.h"
 #include "human.h"
+#include "report_json.h"
 #include "utf8.h"
 
 #define NAME_COLUMNS_LEAST 4
@@ -183,9 +184,9 @@ static struct json_object *donor_json(const struct placement_host *facts)
     if (facts->donor == NULL)
         return NULL;
     donor = json_object_new_object();
-    blocks_json_add(donor, "path", blocks_json_text(facts->donor));
-    blocks_json_add(donor, "share_distinct",
-                    blocks_json_share(similarity_share_distinct(&facts->donor_figures)));
+    report_json_add(donor, "path", report_json_text(facts->donor));
+    report_json_add(donor, "share_distinct",
+                    report_json_share(similarity_share_distinct(&facts->donor_figures)));
     return donor;
 }
 
@@ -200,21 +201,21 @@ static struct json_object *row_json(const struct choose_report *report, size_t r
                        *problems = json_object_new_array();
 
     for (size_t i = 0; i < ranked->reason_count; i++)
-        blocks_json_append(reasons, blocks_json_text(ranked->reasons[i].text));
+        report_json_append(reasons, report_json_text(ranked->reasons[i].text));
     for (size_t i = 0; i < host->problem_count; i++)
-        blocks_json_append(problems, blocks_json_text(host->problems[i]));
-    blocks_json_add(row, "host", blocks_json_text(facts->name));
-    blocks_json_add(row, "bytes_to_send", bytes_json(known, all->likely.bytes_to_send));
-    blocks_json_add(row, "bytes_to_send_low", bytes_json(known, all->low.bytes_to_send));
-    blocks_json_add(row, "bytes_to_send_high", bytes_json(known, all->high.bytes_to_send));
-    blocks_json_add(row, "share_distinct",
-                    known ? blocks_json_share(similarity_share_distinct(&all->likely)) : NULL);
-    blocks_json_add(row, "share_with_duplicates",
-                    known ? blocks_json_share(similarity_share_with_duplicates(&all->likely))
+        report_json_append(problems, report_json_text(host->problems[i]));
+    report_json_add(row, "host", report_json_text(facts->name));
+    report_json_add(row, "bytes_to_send", bytes_json(known, all->likely.bytes_to_send));
+    report_json_add(row, "bytes_to_send_low", bytes_json(known, all->low.bytes_to_send));
+    report_json_add(row, "bytes_to_send_high", bytes_json(known, all->high.bytes_to_send));
+    report_json_add(row, "share_distinct",
+                    known ? report_json_share(similarity_share_distinct(&all->likely)) : NULL);
+    report_json_add(row, "share_with_duplicates",
+                    known ? report_json_share(similarity_share_with_duplicates(&all->likely))
                           : NULL);
-    blocks_json_add(row, "best_donor", donor_json(facts));
-    blocks_json_add(row, "reasons", reasons);
-    blocks_json_add(row, "problems", problems);
+    report_json_add(row, "best_donor", donor_json(facts));
+    report_json_add(row, "reasons", reasons);
+    report_json_add(row, "problems", problems);
     return row;
 }
 
@@ -223,15 +224,15 @@ struct json_object *choose_report_json(const struct choose_report *report)
     struct json_object *root = json_object_new_object(), *ranking = json_object_new_array();
 
     for (size_t i = 0; i < report->hosts->count; i++)
-        blocks_json_append(ranking, row_json(report, i));
-    blocks_json_add(root, "image", blocks_json_text(report->path));
-    blocks_json_add(root, "engine", json_object_new_string(similarity_engine_name(report->engine)));
-    blocks_json_add(root, "block_size", json_object_new_uint64(report->image->block_size));
-    blocks_json_add(root, "digest",
+        report_json_append(ranking, row_json(report, i));
+    report_json_add(root, "image", report_json_text(report->path));
+    report_json_add(root, "engine", json_object_new_string(similarity_engine_name(report->engine)));
+    report_json_add_u64(root, "block_size", report->image->block_size);
+    report_json_add(root, "digest",
                     json_object_new_string(blocks_digest_name(report->image->kind)));
-    blocks_json_add(root, "provisional",
+    report_json_add(root, "provisional",
                     json_object_new_boolean(report->image->identity.provisional));
-    blocks_json_add(root, "ranking", ranking);
-    blocks_json_add(root, "choice", blocks_json_text(choice_of(report)));
+    report_json_add(root, "ranking", ranking);
+    report_json_add(root, "choice", report_json_text(choice_of(report)));
     return root;
 }

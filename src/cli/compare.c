@@ -2,6 +2,7 @@
 /* `setmov compare`: how much of an image is in others, and what a move would send. */
 #include "compare.h"
 #include "blocks.h"
+#include "report_json.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -80,7 +81,7 @@ static int parse_options(int argc, char **argv, struct compare_options *options)
     options->paths = (const char *const *)&argv[optind];
     options->count = (size_t)(argc - optind);
     status = blocks_check_single(syntax.name, &options->blocks);
-    return status == STATUS_OK ? -1 : status;
+    return status == STATUS_OK ? blocks_prepare(syntax.name, &options->blocks) : status;
 }
 
 /* ---- opening ------------------------------------------------------------------ */
@@ -216,7 +217,7 @@ static int print_result(const struct compare_options *options, const struct comp
     int rc;
 
     if (options->json)
-        return blocks_json_print(syntax.name, options->matrix ? compare_matrix_json(result)
+        return report_json_print(syntax.name, options->matrix ? compare_matrix_json(result)
                                                               : compare_json(result));
     rc = options->matrix ? compare_print_matrix(result) : compare_print(result);
     return rc < 0 ? command_error(syntax.name, "out of memory") : STATUS_OK;
@@ -271,11 +272,8 @@ int command_compare(int argc, char **argv)
 
     blocks_settings_init(&options.blocks, COMPARE_KIND, COMPARE_BLOCK_SIZE);
     status = parse_options(argc, argv, &options);
-    if (status < 0) {
-        status = blocks_prepare(syntax.name, &options.blocks);
-        if (status == STATUS_OK)
-            rc = compare(&options, &status, &err);
-    }
+    if (status < 0)
+        rc = compare(&options, &status, &err);
     blocks_settings_release(&options.blocks);
     if (rc == -ECANCELED && blocks_stopped(NULL))
         return blocks_stop_exit(syntax.name);

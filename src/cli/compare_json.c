@@ -2,11 +2,7 @@
 /* What `setmov compare` found, as JSON (see compare.h). */
 #include "blocks.h"
 #include "compare.h"
-
-static void add_u64(struct json_object *object, const char *key, uint64_t value)
-{
-    blocks_json_add(object, key, json_object_new_uint64(value));
-}
+#include "report_json.h"
 
 /* `suffix` is "" or what stands behind each key. */
 static void add_figures(struct json_object *object, const char *suffix,
@@ -19,10 +15,10 @@ static void add_figures(struct json_object *object, const char *suffix,
     } fields[] = {
         {"identical_distinct", json_object_new_uint64(figures->identical_distinct)},
         {"identical_with_duplicates", json_object_new_uint64(figures->identical_with_duplicates)},
-        {"share_distinct", blocks_json_share(similarity_share_distinct(figures))},
-        {"share_with_duplicates", blocks_json_share(similarity_share_with_duplicates(figures))},
-        {"share_distinct_nonzero", blocks_json_share(nonzero.distinct)},
-        {"share_with_duplicates_nonzero", blocks_json_share(nonzero.with_duplicates)},
+        {"share_distinct", report_json_share(similarity_share_distinct(figures))},
+        {"share_with_duplicates", report_json_share(similarity_share_with_duplicates(figures))},
+        {"share_distinct_nonzero", report_json_share(nonzero.distinct)},
+        {"share_with_duplicates_nonzero", report_json_share(nonzero.with_duplicates)},
         {"bytes_to_send", json_object_new_uint64(figures->bytes_to_send)},
     };
 
@@ -30,7 +26,7 @@ static void add_figures(struct json_object *object, const char *suffix,
         char key[64];
 
         string_format(key, sizeof(key), "%s%s", fields[i].name, suffix);
-        blocks_json_add(object, key, fields[i].value);
+        report_json_add(object, key, fields[i].value);
     }
 }
 
@@ -62,11 +58,11 @@ static struct json_object *image_json(const struct compare_result *result, size_
     const struct fingerprint_view *view = &result->files[i]->view;
     struct json_object *object = json_object_new_object();
 
-    blocks_json_add(object, "path", blocks_json_text(result->paths[i]));
-    add_u64(object, "total_blocks", view->totals.blocks);
-    add_u64(object, "zero_blocks", view->totals.zero);
-    add_u64(object, "distinct_blocks", view->totals.distinct);
-    blocks_json_add(object, "provisional", json_object_new_boolean(view->identity.provisional));
+    report_json_add(object, "path", report_json_text(result->paths[i]));
+    report_json_add_u64(object, "total_blocks", view->totals.blocks);
+    report_json_add_u64(object, "zero_blocks", view->totals.zero);
+    report_json_add_u64(object, "distinct_blocks", view->totals.distinct);
+    report_json_add(object, "provisional", json_object_new_boolean(view->identity.provisional));
     return object;
 }
 
@@ -75,9 +71,9 @@ static struct json_object *begin(const struct compare_result *result)
     const struct fingerprint_view *view = &result->files[0]->view;
     struct json_object *root = json_object_new_object();
 
-    add_u64(root, "block_size", view->block_size);
-    blocks_json_add(root, "digest", blocks_json_text(blocks_digest_name(view->kind)));
-    blocks_json_add(root, "engine", blocks_json_text(similarity_engine_name(result->engine)));
+    report_json_add_u64(root, "block_size", view->block_size);
+    report_json_add(root, "digest", report_json_text(blocks_digest_name(view->kind)));
+    report_json_add(root, "engine", report_json_text(similarity_engine_name(result->engine)));
     return root;
 }
 
@@ -89,13 +85,13 @@ struct json_object *compare_json(const struct compare_result *result)
     for (size_t b = 1; b < result->count; b++) {
         struct json_object *object = json_object_new_object();
 
-        blocks_json_add(object, "path", blocks_json_text(result->paths[b]));
+        report_json_add(object, "path", report_json_text(result->paths[b]));
         add_estimate(object, result, row, b);
-        blocks_json_append(others, object);
+        report_json_append(others, object);
     }
-    blocks_json_add(root, "a", image_json(result, 0));
-    blocks_json_add(root, "b", others);
-    blocks_json_add(root, "union", estimate_json(result, row, result->count));
+    report_json_add(root, "a", image_json(result, 0));
+    report_json_add(root, "b", others);
+    report_json_add(root, "union", estimate_json(result, row, result->count));
     return root;
 }
 
@@ -105,7 +101,7 @@ static struct json_object *matrix_row_json(const struct compare_result *result,
     struct json_object *array = json_object_new_array();
 
     for (size_t b = 0; b < result->count; b++)
-        blocks_json_append(array, b == row->a ? NULL : estimate_json(result, row, b));
+        report_json_append(array, b == row->a ? NULL : estimate_json(result, row, b));
     return array;
 }
 
@@ -115,12 +111,12 @@ struct json_object *compare_matrix_json(const struct compare_result *result)
                        *matrix = json_object_new_array(), *unions = json_object_new_array();
 
     for (size_t i = 0; i < result->row_count; i++) {
-        blocks_json_append(images, image_json(result, i));
-        blocks_json_append(matrix, matrix_row_json(result, &result->rows[i]));
-        blocks_json_append(unions, estimate_json(result, &result->rows[i], result->count));
+        report_json_append(images, image_json(result, i));
+        report_json_append(matrix, matrix_row_json(result, &result->rows[i]));
+        report_json_append(unions, estimate_json(result, &result->rows[i], result->count));
     }
-    blocks_json_add(root, "images", images);
-    blocks_json_add(root, "matrix", matrix);
-    blocks_json_add(root, "unions", unions);
+    report_json_add(root, "images", images);
+    report_json_add(root, "matrix", matrix);
+    report_json_add(root, "unions", unions);
     return root;
 }

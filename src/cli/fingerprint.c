@@ -2,6 +2,7 @@
 /* `setmov fingerprint`: an image to a fingerprint file, or what such a file says. */
 #include "blocks.h"
 #include "fingerprint_report.h"
+#include "report_json.h"
 
 #include <errno.h>
 #include <math.h>
@@ -93,14 +94,14 @@ static int parse_options(int argc, char **argv, struct fingerprint_options *opti
         return command_usage_error(syntax.name, "a fingerprint is a file of its own and cannot go "
                                                 "to stdout");
     status = blocks_check_single(syntax.name, &options->blocks);
-    return status == STATUS_OK ? -1 : status;
+    return status == STATUS_OK ? blocks_prepare(syntax.name, &options->blocks) : status;
 }
 
 static int print_report(const struct fingerprint_options *options,
                         const struct fingerprint_report *report)
 {
     if (options->json)
-        return blocks_json_print(syntax.name, fingerprint_report_json(report));
+        return report_json_print(syntax.name, fingerprint_report_json(report));
     fingerprint_report_print(report);
     return STATUS_OK;
 }
@@ -214,11 +215,8 @@ int command_fingerprint(int argc, char **argv)
 
     blocks_settings_init(&options.blocks, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
     status = parse_options(argc, argv, &options);
-    if (status < 0) {
-        status = blocks_prepare(syntax.name, &options.blocks);
-        if (status == STATUS_OK)
-            status = options.show || options.verify ? show(&options) : make(&options);
-    }
+    if (status < 0)
+        status = options.show || options.verify ? show(&options) : make(&options);
     blocks_settings_release(&options.blocks);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "fingerprint_report.h"
 #include "blocks.h"
 #include "human.h"
+#include "report_json.h"
 
 #include <math.h>
 #include <time.h>
@@ -143,15 +144,15 @@ static struct json_object *layers_json(const struct fingerprint_identity *identi
         const struct fingerprint_layer *layer = &identity->layers[i];
         struct json_object *object = json_object_new_object();
 
-        blocks_json_add(object, "path", blocks_json_text(layer->path));
-        blocks_json_add(object, "format", blocks_json_text(layer->format));
-        blocks_json_add(object, "size", json_object_new_uint64(layer->size));
-        blocks_json_add(object, "device", json_object_new_uint64(layer->device));
-        blocks_json_add(object, "inode", json_object_new_uint64(layer->inode));
-        blocks_json_add(object, "modified", json_object_new_int64(layer->modified_s));
-        blocks_json_add(object, "changed", json_object_new_int64(layer->changed_s));
-        blocks_json_add(object, "block_device", json_object_new_boolean(layer->is_block_device));
-        blocks_json_append(array, object);
+        report_json_add(object, "path", report_json_text(layer->path));
+        report_json_add(object, "format", report_json_text(layer->format));
+        report_json_add_u64(object, "size", layer->size);
+        report_json_add_u64(object, "device", layer->device);
+        report_json_add_u64(object, "inode", layer->inode);
+        report_json_add(object, "modified", json_object_new_int64(layer->modified_s));
+        report_json_add(object, "changed", json_object_new_int64(layer->changed_s));
+        report_json_add(object, "block_device", json_object_new_boolean(layer->is_block_device));
+        report_json_append(array, object);
     }
     return array;
 }
@@ -163,32 +164,31 @@ struct json_object *fingerprint_report_json(const struct fingerprint_report *rep
     const struct fingerprint_totals *totals = &view->totals;
     struct json_object *root = json_object_new_object();
 
-    blocks_json_add(root, "fingerprint", blocks_json_text(report->path));
-    blocks_json_add(root, "file_bytes", json_object_new_uint64(report->file->file_length));
-    blocks_json_add(root, "image", blocks_json_text(top_layer(view)->path));
-    blocks_json_add(root, "format", blocks_json_text(top_layer(view)->format));
-    blocks_json_add(root, "virtual_size", json_object_new_uint64(identity->virtual_size));
-    blocks_json_add(root, "allocated_bytes", json_object_new_uint64(allocated_bytes(view)));
-    blocks_json_add(root, "digest", blocks_json_text(blocks_digest_name(view->kind)));
+    report_json_add(root, "fingerprint", report_json_text(report->path));
+    report_json_add_u64(root, "file_bytes", report->file->file_length);
+    report_json_add(root, "image", report_json_text(top_layer(view)->path));
+    report_json_add(root, "format", report_json_text(top_layer(view)->format));
+    report_json_add_u64(root, "virtual_size", identity->virtual_size);
+    report_json_add_u64(root, "allocated_bytes", allocated_bytes(view));
+    report_json_add(root, "digest", report_json_text(blocks_digest_name(view->kind)));
     if (view->kind == DIGEST_KEYED_SHA256)
-        blocks_json_add(root, "key_id",
-                        blocks_json_text(hex_of(view->key_id, sizeof(view->key_id)).text));
-    blocks_json_add(root, "block_size", json_object_new_uint64(view->block_size));
-    blocks_json_add(root, "total_blocks", json_object_new_uint64(totals->blocks));
-    blocks_json_add(root, "zero_blocks", json_object_new_uint64(totals->zero));
-    blocks_json_add(root, "distinct_blocks", json_object_new_uint64(totals->distinct));
-    blocks_json_add(root, "internal_duplicates",
-                    json_object_new_uint64(totals->blocks - totals->distinct));
-    blocks_json_add(root, "provisional", json_object_new_boolean(identity->provisional));
-    blocks_json_add(root, "content_sha256",
+        report_json_add(root, "key_id",
+                        report_json_text(hex_of(view->key_id, sizeof(view->key_id)).text));
+    report_json_add_u64(root, "block_size", view->block_size);
+    report_json_add_u64(root, "total_blocks", totals->blocks);
+    report_json_add_u64(root, "zero_blocks", totals->zero);
+    report_json_add_u64(root, "distinct_blocks", totals->distinct);
+    report_json_add_u64(root, "internal_duplicates", totals->blocks - totals->distinct);
+    report_json_add(root, "provisional", json_object_new_boolean(identity->provisional));
+    report_json_add(root, "content_sha256",
                     identity->has_content_sha256
-                        ? blocks_json_text(hex_of(identity->content_sha256, 32).text)
+                        ? report_json_text(hex_of(identity->content_sha256, 32).text)
                         : NULL);
-    blocks_json_add(root, "made", json_object_new_int64(identity->made_s));
+    report_json_add(root, "made", json_object_new_int64(identity->made_s));
     if (!isnan(report->seconds))
-        blocks_json_add(root, "seconds", blocks_json_share(report->seconds));
+        report_json_add(root, "seconds", report_json_share(report->seconds));
     if (report->verified)
-        blocks_json_add(root, "verified", json_object_new_boolean(true));
-    blocks_json_add(root, "layers", layers_json(identity));
+        report_json_add(root, "verified", json_object_new_boolean(true));
+    report_json_add(root, "layers", layers_json(identity));
     return root;
 }

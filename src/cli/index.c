@@ -127,7 +127,7 @@ static int take_option(void *context, int key, const char *argument)
     }
 }
 
-static int check_options(const struct index_options *options)
+static int check_options(struct index_options *options)
 {
     if (!*options->directory)
         return command_usage_error(syntax.name, "--index: a directory with an empty name");
@@ -137,7 +137,7 @@ static int check_options(const struct index_options *options)
         return command_usage_error(syntax.name, "no directory, image or --connect given");
     if (options->blocks.kind == DIGEST_KEYED_SHA256 && !options->blocks.has_key)
         return command_usage_error(syntax.name, "--digest keyed needs --key-file");
-    return -1;
+    return blocks_prepare(syntax.name, &options->blocks);
 }
 
 /* Returns an exit status, or -1 to go on. */
@@ -220,11 +220,8 @@ int command_index(int argc, char **argv)
 
     blocks_settings_init(&options.blocks, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
     status = parse_options(argc, argv, &options);
-    if (status < 0) {
-        status = blocks_prepare(syntax.name, &options.blocks);
-        if (status == STATUS_OK)
-            status = run(&options);
-    }
+    if (status < 0)
+        status = run(&options);
     blocks_settings_release(&options.blocks);
     free(options.excludes);
     return status;

@@ -3,6 +3,7 @@
 #include "fingerprint_report.h"
 #include "human.h"
 #include "index.h"
+#include "report_json.h"
 
 #include <math.h>
 #include <time.h>
@@ -55,11 +56,11 @@ static int print_json(const struct index_options *options, const struct catalog 
             .seconds = NAN,
         };
 
-        blocks_json_append(array, fingerprint_report_json(&report));
+        report_json_append(array, fingerprint_report_json(&report));
     }
-    blocks_json_add(root, "index", blocks_json_text(options->directory));
-    blocks_json_add(root, "fingerprints", array);
-    return blocks_json_print(INDEX_COMMAND, root);
+    report_json_add(root, "index", report_json_text(options->directory));
+    report_json_add(root, "fingerprints", array);
+    return report_json_print(INDEX_COMMAND, root);
 }
 
 int index_list(const struct index_options *options)

@@ -2,6 +2,7 @@
 /* What `setmov index` says while it works and in the end. */
 #include "human.h"
 #include "index.h"
+#include "report_json.h"
 
 #include <unistd.h>
 
@@ -78,18 +79,18 @@ static void add_json(struct index_report *report, const struct catalog_report *e
 {
     struct json_object *object = json_object_new_object();
 
-    blocks_json_add(object, "path", blocks_json_text(event->path));
-    blocks_json_add(object, "result", blocks_json_text(result_of(event->event)));
+    report_json_add(object, "path", report_json_text(event->path));
+    report_json_add(object, "result", report_json_text(result_of(event->event)));
     if (event->event == CATALOG_READ) {
-        blocks_json_add(object, "bytes", json_object_new_uint64(event->bytes));
-        blocks_json_add(object, "seconds", blocks_json_share(seconds));
-        blocks_json_add(object, "provisional", json_object_new_boolean(event->provisional));
+        report_json_add_u64(object, "bytes", event->bytes);
+        report_json_add(object, "seconds", report_json_share(seconds));
+        report_json_add(object, "provisional", json_object_new_boolean(event->provisional));
     }
     if (event->event == CATALOG_FAILED)
-        blocks_json_add(object, "error", blocks_json_text(event->error->text));
+        report_json_add(object, "error", report_json_text(event->error->text));
     if (event->event == CATALOG_SAME)
-        blocks_json_add(object, "same_as", blocks_json_text(event->same_as));
-    blocks_json_append(report->images, object);
+        report_json_add(object, "same_as", report_json_text(event->same_as));
+    report_json_append(report->images, object);
 }
 
 /* What is wrong with no image in particular. `path` may be "". */
@@ -99,9 +100,9 @@ static void tell_problem(struct index_report *report, const char *path, const ch
     if (report->options->json) {
         struct json_object *object = json_object_new_object();
 
-        blocks_json_add(object, "path", *path ? blocks_json_text(path) : NULL);
-        blocks_json_add(object, "error", blocks_json_text(error));
-        blocks_json_append(report->problems, object);
+        report_json_add(object, "path", *path ? report_json_text(path) : NULL);
+        report_json_add(object, "error", report_json_text(error));
+        report_json_append(report->problems, object);
     }
 }
 
@@ -181,13 +182,13 @@ static struct json_object *summary_json(const struct catalog_summary *summary)
 {
     struct json_object *object = json_object_new_object();
 
-    blocks_json_add(object, "images", json_object_new_uint64(summary->images));
-    blocks_json_add(object, "read", json_object_new_uint64(summary->read));
-    blocks_json_add(object, "bytes_read", json_object_new_uint64(summary->bytes_read));
-    blocks_json_add(object, "unchanged", json_object_new_uint64(summary->unchanged));
-    blocks_json_add(object, "dropped", json_object_new_uint64(summary->dropped));
-    blocks_json_add(object, "failed", json_object_new_uint64(summary->failed));
-    blocks_json_add(object, "same", json_object_new_uint64(summary->same));
+    report_json_add_u64(object, "images", summary->images);
+    report_json_add_u64(object, "read", summary->read);
+    report_json_add_u64(object, "bytes_read", summary->bytes_read);
+    report_json_add_u64(object, "unchanged", summary->unchanged);
+    report_json_add_u64(object, "dropped", summary->dropped);
+    report_json_add_u64(object, "failed", summary->failed);
+    report_json_add_u64(object, "same", summary->same);
     return object;
 }
 
@@ -205,13 +206,13 @@ int index_report_print(struct index_report *report, const struct catalog_images 
         return status;
     }
     root = json_object_new_object();
-    blocks_json_add(root, "index", blocks_json_text(report->options->directory));
-    blocks_json_add(root, "summary", summary_json(summary));
-    blocks_json_add(root, "images", report->images);
+    report_json_add(root, "index", report_json_text(report->options->directory));
+    report_json_add(root, "summary", summary_json(summary));
+    report_json_add(root, "images", report->images);
     report->images = NULL;
-    blocks_json_add(root, "problems", report->problems);
+    report_json_add(root, "problems", report->problems);
     report->problems = NULL;
-    if (blocks_json_print(INDEX_COMMAND, root) != STATUS_OK)
+    if (report_json_print(INDEX_COMMAND, root) != STATUS_OK)
         return STATUS_FAILED;
     return status;
 }

@@ -248,6 +248,8 @@ def keys(bed):
     (bed.work / "other").write_bytes(b"k" * 33)
     bed.refused(["key file other", "32 bytes"], "compare", "--key-file", "other", "a", "a")
     bed.refused(["key file gone"], "compare", "--key-file", "gone", "a", "a")
+    os.mkfifo(bed.work / "pipe")  # nobody writes to it
+    bed.refused(["key file pipe", "no regular file"], "compare", "--key-file", "pipe", "a", "a")
 
 
 def hostile_names(bed):

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the commands about images share: values of options, adopting from fingerprints, what is shown. */
 #include "cli/blocks.h"
+#include "cli/report_json.h"
 
 #include "made_fingerprint.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -381,20 +383,29 @@ static void paths_are_one_line(void **state)
 static void json_is_valid(void **state)
 {
     struct json_object *object = json_object_new_object();
+    CLEANUP(cleanup_free) char *line = NULL;
 
     (void)state;
-    blocks_json_add(object, "text", blocks_json_text("a\xff\xc3\xa9"));
-    blocks_json_add(object, "none", blocks_json_text(NULL));
-    blocks_json_add(object, "whole", blocks_json_share(70));
-    blocks_json_add(object, "third", blocks_json_share(100.0 / 3));
-    blocks_json_add(object, "nothing", blocks_json_share(0));
-    assert_string_equal(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN),
-                        "{\"text\":\"a\xef\xbf\xbd\xc3\xa9\",\"none\":null,\"whole\":70.0,"
-                        "\"third\":33.333333,\"nothing\":0.0}");
+    report_json_add(object, "text", report_json_text("a\xff\xc3\xa9"));
+    report_json_add(object, "none", report_json_text(NULL));
+    report_json_add(object, "whole", report_json_share(70));
+    report_json_add(object, "third", report_json_share(100.0 / 3));
+    report_json_add(object, "nothing", report_json_share(0));
+    report_json_add(object, "rounded", report_json_number(1.0 / 3, 3));
+    report_json_add(object, "unknown", report_json_number(NAN, 3));
+    report_json_add_u64(object, "count", UINT64_MAX - 1);
+    report_json_add_u64(object, "uncounted", UNKNOWN_U64);
+    report_json_add(object, "order", report_json_text("\xc2\x9b/"));
     /* Where memory ran out nothing is kept, and nothing falls over. */
-    blocks_json_add(NULL, "x", blocks_json_share(1));
-    blocks_json_append(NULL, blocks_json_share(1));
-    json_object_put(object);
+    report_json_add(NULL, "x", report_json_share(1));
+    report_json_append(NULL, report_json_share(1));
+    assert_int_equal(report_json_line(NULL, &line), -ENOMEM);
+    assert_null(line);
+    assert_int_equal(report_json_line(object, &line), 0);
+    assert_string_equal(line, "{\"text\":\"a\xef\xbf\xbd\xc3\xa9\",\"none\":null,\"whole\":70.0,"
+                              "\"third\":33.333333,\"nothing\":0.0,\"rounded\":0.333,"
+                              "\"unknown\":null,\"count\":18446744073709551614,"
+                              "\"uncounted\":null,\"order\":\"\\u009b/\"}\n");
 }
 
 static void digests_have_names(void **state)
