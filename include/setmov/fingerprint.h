@@ -305,19 +305,4 @@ void fingerprint_frequent_release(struct fingerprint_frequent *frequent);
 int fingerprint_frequent_append(struct fingerprint_frequent *frequent, const struct digest *digest,
                                 uint64_t multiplicity);
 
-/*
- * Sorts `count` entries and merges equal digests into one with the sum of the
- * multiplicities and the lowest block. `scratch` has room for as many; both
- * aligned to 8 bytes. The result is in `entries`, `ret_count` of them. Entries
- * must not come saturated; sums that are go exactly to `frequent` (which may be
- * NULL: then a run must have fewer than FINGERPRINT_SATURATED blocks to be
- * exact). Takes about count * 20 ns, linear for any input. Returns 0 or -ENOMEM.
- */
-int fingerprint_sort(struct fingerprint_entry *entries, struct fingerprint_entry *scratch,
-                     size_t count, struct fingerprint_frequent *frequent, size_t *ret_count);
-
-/* Apart, as the file has them; `places` little-endian, 8 bytes each. */
-void fingerprint_split(const struct fingerprint_entry *entries, size_t count,
-                       struct digest *ret_digests, uint8_t *ret_places);
-
 #endif

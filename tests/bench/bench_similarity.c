@@ -8,6 +8,7 @@
  */
 
 #include "made_numbers.h"
+#include "setmov/base_bytes.h"
 #include "setmov/similarity.h"
 
 #include <sys/mman.h>
@@ -29,44 +30,37 @@ static void *map(size_t bytes)
     return memory;
 }
 
+static int compare_digests(const void *left, const void *right)
+{
+    return memcmp(left, right, DIGEST_BYTES);
+}
+
 /* Contents first, first + 1, ...: sorted, with a filter; nothing is given back until the end. */
 static struct fingerprint_view make_view(uint64_t first)
 {
-    struct fingerprint_entry *entries = map(DIGESTS * sizeof(*entries)),
-                             *scratch = map(DIGESTS * sizeof(*scratch));
     struct fingerprint_view view = {.kind = DIGEST_MD5, .block_size = 512};
     struct digest *digests = map(DIGESTS * sizeof(*digests));
     uint8_t *places = map(DIGESTS * sizeof(uint64_t)), *bloom;
-    size_t distinct = 0;
 
     for (size_t i = 0; i < DIGESTS; i++) {
         uint64_t state = first + i;
         uint64_t words[2] = {random_u64(&state), random_u64(&state)};
 
-        memcpy(entries[i].digest.bytes, words, DIGEST_BYTES);
-        entries[i].place = fingerprint_place_make(i, 1);
+        memcpy(digests[i].bytes, words, DIGEST_BYTES);
+        put_u64(places + i * sizeof(uint64_t), fingerprint_place_make(i, 1));
     }
-    if (fingerprint_sort(entries, scratch, DIGESTS, NULL, &distinct) < 0)
-        exit(1);
-    fingerprint_split(entries, distinct, digests, places);
-    munmap(entries, DIGESTS * sizeof(*entries));
-    munmap(scratch, DIGESTS * sizeof(*scratch));
-    view.bloom_bytes = fingerprint_bloom_bytes(distinct);
+    qsort(digests, DIGESTS, sizeof(*digests), compare_digests);
+    view.bloom_bytes = fingerprint_bloom_bytes(DIGESTS);
     bloom = map(view.bloom_bytes);
-    for (size_t i = 0; i < distinct; i++) {
+    for (size_t i = 0; i < DIGESTS; i++) {
         fingerprint_bloom_add(bloom, view.bloom_bytes, &digests[i]);
         view.sketch_count += digests[i].bytes[0] == 0;
     }
-    view.totals = (struct fingerprint_totals){.blocks = distinct, .distinct = distinct};
+    view.totals = (struct fingerprint_totals){.blocks = DIGESTS, .distinct = DIGESTS};
     view.digests = digests;
     view.places = places;
     view.bloom = bloom;
     return view;
-}
-
-static int compare_digests(const void *left, const void *right)
-{
-    return memcmp(left, right, DIGEST_BYTES);
 }
 
 static size_t plain_merge(const struct fingerprint_view *a, const struct fingerprint_view *b)

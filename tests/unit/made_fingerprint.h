@@ -3,6 +3,7 @@
 #ifndef MADE_FINGERPRINT_H
 #define MADE_FINGERPRINT_H
 
+#include "setmov/base_bytes.h"
 #include "setmov/fingerprint.h"
 
 #define MADE_BLOCK_SIZE 512
@@ -32,7 +33,7 @@ static inline struct digest made_digest(uint64_t content)
 
 struct made_fingerprint {
     struct fingerprint_view view;
-    struct fingerprint_entry *entries, *scratch;
+    struct fingerprint_entry *entries;
     struct fingerprint_frequent frequent;
     struct digest *digests;
     uint8_t *places, *bloom;
@@ -42,7 +43,6 @@ struct made_fingerprint {
 static inline void made_fingerprint_release(struct made_fingerprint *made)
 {
     free(made->entries);
-    free(made->scratch);
     fingerprint_frequent_release(&made->frequent);
     free(made->digests);
     free(made->places);
@@ -60,6 +60,38 @@ static inline void *made_memory(size_t bytes)
     return memory;
 }
 
+static inline int made_order(const void *left, const void *right)
+{
+    const struct fingerprint_entry *a = left, *b = right;
+    int order = digest_compare(&a->digest, &b->digest);
+    uint64_t x = fingerprint_place_block(a->place), y = fingerprint_place_block(b->place);
+
+    return order != 0 ? order : (x > y) - (x < y);
+}
+
+/* Sorts single blocks; equal ones become one, with their number and the lowest block. */
+static inline size_t made_merge(struct fingerprint_entry *entries, size_t count,
+                                struct fingerprint_frequent *frequent)
+{
+    size_t merged = 0;
+
+    qsort(entries, count, sizeof(*entries), made_order);
+    for (size_t i = 0, next; i < count; i = next) {
+        const struct digest digest = entries[i].digest;
+        uint64_t block = fingerprint_place_block(entries[i].place);
+
+        for (next = i + 1; next < count && digest_compare(&digest, &entries[next].digest) == 0;
+             next++)
+            ;
+        if (next - i >= FINGERPRINT_FREQUENT &&
+            fingerprint_frequent_append(frequent, &digest, next - i) < 0)
+            abort();
+        entries[merged++] =
+            (struct fingerprint_entry){digest, fingerprint_place_make(block, next - i)};
+    }
+    return merged;
+}
+
 /* Everything of the view but the layers; where entries and frequent are sorted already. */
 static inline void made_fingerprint_finish(struct made_fingerprint *made, size_t distinct,
                                            uint64_t blocks)
@@ -71,7 +103,10 @@ static inline void made_fingerprint_finish(struct made_fingerprint *made, size_t
     made->multiplicity = made_memory(made->frequent.count * sizeof(uint64_t));
     view->bloom_bytes = fingerprint_bloom_bytes(distinct);
     made->bloom = made_memory(view->bloom_bytes);
-    fingerprint_split(made->entries, distinct, made->digests, made->places);
+    for (size_t i = 0; i < distinct; i++) {
+        made->digests[i] = made->entries[i].digest;
+        put_u64(made->places + i * sizeof(uint64_t), made->entries[i].place);
+    }
     for (size_t i = 0; i < made->frequent.count; i++)
         made->multiplicity[i] = htole64(made->frequent.multiplicity[i]);
     view->kind = DIGEST_MD5;
@@ -102,13 +137,11 @@ static inline struct made_fingerprint made_fingerprint(const uint64_t *contents,
     size_t distinct;
 
     made.entries = made_memory(count * sizeof(*made.entries));
-    made.scratch = made_memory(count * sizeof(*made.scratch));
     for (size_t i = 0; i < count; i++) {
         made.entries[i].digest = made_digest(contents[i]);
         made.entries[i].place = fingerprint_place_make(i, 1);
     }
-    if (fingerprint_sort(made.entries, made.scratch, count, &made.frequent, &distinct) < 0)
-        abort();
+    distinct = made_merge(made.entries, count, &made.frequent);
     made_fingerprint_finish(&made, distinct, count);
     return made;
 }

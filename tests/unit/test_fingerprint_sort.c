@@ -8,9 +8,7 @@
 
 #include <cmocka.h>
 
-#include "setmov/fingerprint.h"
-
-#include <errno.h>
+#include "fingerprint/sort.h"
 
 static uint64_t state = 1;
 
@@ -32,76 +30,39 @@ static struct digest digest_of(uint64_t first, uint64_t second)
     return digest;
 }
 
-static int by_digest_and_block(const void *left, const void *right)
+static int by_digest_and_place(const void *left, const void *right)
 {
     const struct fingerprint_entry *a = left, *b = right;
     int order = digest_compare(&a->digest, &b->digest);
-    uint64_t x = fingerprint_place_block(a->place), y = fingerprint_place_block(b->place);
 
-    return order != 0 ? order : (x > y) - (x < y);
+    return order != 0 ? order : (a->place > b->place) - (a->place < b->place);
 }
 
-/* What the sort should make of `entries`, by qsort. */
-static size_t reference(struct fingerprint_entry *entries, size_t count, uint64_t *ret_times)
+/* Sorts a copy; the digests are equal in their first `skip` bits. */
+static void check_sort_behind(const struct fingerprint_entry *given, size_t count, unsigned skip)
 {
-    size_t merged = 0;
+    size_t bytes = count * sizeof(*given);
+    struct fingerprint_entry *expected = malloc(bytes + 1), *from = malloc(bytes + 1),
+                             *to = malloc(bytes + 1);
 
-    qsort(entries, count, sizeof(*entries), by_digest_and_block);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t times = fingerprint_place_multiplicity(entries[i].place);
-
-        if (merged > 0 && digest_compare(&entries[merged - 1].digest, &entries[i].digest) == 0) {
-            ret_times[merged - 1] += times;
-        } else {
-            ret_times[merged] = times;
-            entries[merged++] = entries[i];
-        }
-    }
-    return merged;
-}
-
-/* Sorts a copy, with room for it that begins `shift` bytes off a cache line. */
-static void check_sort_at(const struct fingerprint_entry *given, size_t count, size_t shift)
-{
-    struct fingerprint_entry *expected = malloc((count + 1) * sizeof(*expected));
-    uint64_t *times = malloc((count + 1) * sizeof(*times));
-    void *memory = malloc((count + 1) * sizeof(*given)),
-         *room = malloc((count + 1) * sizeof(*given) + 128);
-    struct fingerprint_entry *entries = memory, *scratch;
-    struct fingerprint_frequent frequent = {0};
-    size_t wanted, got = SIZE_MAX, at = 0;
-
-    assert_true(expected != NULL && times != NULL && memory != NULL && room != NULL);
-    scratch = (void *)(((uintptr_t)room + 63) / 64 * 64 + shift);
-    if (count > 0) {
-        memcpy(expected, given, count * sizeof(*given));
-        memcpy(entries, given, count * sizeof(*given));
-    }
-    wanted = reference(expected, count, times);
-    assert_int_equal(fingerprint_sort(entries, scratch, count, &frequent, &got), 0);
-    assert_int_equal(got, wanted);
-    for (size_t i = 0; i < wanted; i++) {
-        assert_memory_equal(&entries[i].digest, &expected[i].digest, DIGEST_BYTES);
-        assert_int_equal(
-            entries[i].place,
-            fingerprint_place_make(fingerprint_place_block(expected[i].place), times[i]));
-        if (times[i] < FINGERPRINT_FREQUENT)
-            continue;
-        assert_in_range(at, 0, frequent.count - 1);
-        assert_memory_equal(&frequent.digests[at], &entries[i].digest, DIGEST_BYTES);
-        assert_int_equal(frequent.multiplicity[at++], times[i]);
-    }
-    assert_int_equal(at, frequent.count);
-    fingerprint_frequent_release(&frequent);
+    assert_true(expected != NULL && from != NULL && to != NULL);
+    memcpy(expected, given, bytes);
+    memcpy(from, given, bytes);
+    qsort(expected, count, sizeof(*expected), by_digest_and_place);
+    fingerprint_sort_into(from, to, count, skip);
+    for (size_t i = 0; i < count; i++)
+        assert_memory_equal(&to[i].digest, &expected[i].digest, DIGEST_BYTES);
+    /* Among equal ones any order is right, but each is there once. */
+    qsort(to, count, sizeof(*to), by_digest_and_place);
+    assert_memory_equal(to, expected, bytes);
     free(expected);
-    free(times);
-    free(memory);
-    free(room);
+    free(from);
+    free(to);
 }
 
 static void check_sort(const struct fingerprint_entry *given, size_t count)
 {
-    check_sort_at(given, count, 0);
+    check_sort_behind(given, count, 0);
 }
 
 static struct fingerprint_entry *make(size_t count)
@@ -126,13 +87,11 @@ static void test_random_digests_as_qsort(void **unused)
         for (size_t i = 0; i < sizes[s]; i++)
             entries[i].digest = digest_of(random_u64(), random_u64());
         check_sort(entries, sizes[s]);
-        check_sort_at(entries, sizes[s], 8);
-        check_sort_at(entries, sizes[s], 48);
         free(entries);
     }
 }
 
-static void test_duplicates_merge_with_sum_and_lowest_block(void **unused)
+static void test_duplicates_stay_neighbours(void **unused)
 {
     (void)unused;
     for (size_t s = 0; s < ARRAY_LENGTH(sizes); s++) {
@@ -186,6 +145,8 @@ static void test_common_prefixes(void **unused)
             entries[i].digest = digest_of(first, second);
         }
         check_sort(entries, count);
+        check_sort_behind(entries, count, prefix);
+        check_sort_behind(entries, 1000, prefix);
     }
     free(entries);
 }
@@ -205,39 +166,14 @@ static void test_descending_in_one_bucket(void **unused)
     free(entries);
 }
 
-static void test_sums_beyond_a_place_are_kept(void **unused)
-{
-    const uint64_t most = FINGERPRINT_SATURATED - 1;
-    struct fingerprint_entry entries[3] = {{.place = fingerprint_place_make(9, most)},
-                                           {.place = fingerprint_place_make(4, most)},
-                                           {.place = fingerprint_place_make(5, 1)}},
-                             scratch[3];
-    struct fingerprint_frequent frequent = {0};
-    size_t count;
-
-    (void)unused;
-    assert_int_equal(fingerprint_sort(entries, scratch, 3, &frequent, &count), 0);
-    assert_int_equal(count, 1);
-    assert_int_equal(fingerprint_place_block(entries[0].place), 4);
-    assert_int_equal(fingerprint_place_multiplicity(entries[0].place), FINGERPRINT_SATURATED);
-    assert_int_equal(frequent.count, 1);
-    assert_int_equal(frequent.multiplicity[0], 2 * most + 1);
-    fingerprint_frequent_release(&frequent);
-    count = 77;
-    assert_int_equal(fingerprint_sort(entries, scratch, (size_t)UINT32_MAX + 1, NULL, &count),
-                     -EOVERFLOW);
-    assert_int_equal(count, 77);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_digests_as_qsort),
-        cmocka_unit_test(test_duplicates_merge_with_sum_and_lowest_block),
+        cmocka_unit_test(test_duplicates_stay_neighbours),
         cmocka_unit_test(test_equal_digests),
         cmocka_unit_test(test_common_prefixes),
         cmocka_unit_test(test_descending_in_one_bucket),
-        cmocka_unit_test(test_sums_beyond_a_place_are_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
