@@ -143,6 +143,8 @@ LINK_TEST = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter $
 $(call test_program,$(filter %_digest.c,$(UNIT_SRC) $(BENCH_SRC))): TEST_LIBS = -lcrypto
 # What happens between opening and comparing happens in front of the comparison.
 $(BUILD)/tests/unit/test_cli_choose: TEST_LIBS = -Wl,--wrap=similarity_compare
+# A disk becomes full there.
+$(BUILD)/tests/unit/test_base_new_file: TEST_LIBS = -Wl,--wrap=fallocate64
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)

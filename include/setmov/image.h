@@ -103,6 +103,13 @@ int image_look(const char *path, const struct image_options *options,
 void image_layers_free(struct image_layer *layers, size_t count);
 
 /*
+ * Does the file or directory lie on a file system without files of its own
+ * (/proc, /sys)? What looks like one there has no end, or effects: image_open()
+ * refuses it, a search of directories leaves it out.
+ */
+bool image_is_made_up(int fd);
+
+/*
  * Looks again at every layer: -ESTALE, naming it, when one was changed,
  * replaced, cut short or removed since the open.
  */

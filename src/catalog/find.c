@@ -5,9 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #define SECTOR_BYTES 512
@@ -103,25 +101,6 @@ static int note_problem(struct search *search, const char *path, int code)
     return catalog_images_add_problem(search->images, path, &error);
 }
 
-/* File systems without files of their own: what looks like one there has no end, or effects. */
-static bool is_made_up(int fd)
-{
-    static const unsigned long kinds[] = {PROC_SUPER_MAGIC,    SYSFS_MAGIC,    CGROUP_SUPER_MAGIC,
-                                          CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC,  TRACEFS_MAGIC,
-                                          SECURITYFS_MAGIC,    BPF_FS_MAGIC,   DEVPTS_SUPER_MAGIC,
-                                          EFIVARFS_MAGIC,      PSTOREFS_MAGIC, SELINUX_MAGIC,
-                                          BINDERFS_SUPER_MAGIC};
-    struct statfs status;
-
-    if (fstatfs(fd, &status) < 0)
-        return false;
-    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
-        if ((unsigned long)status.f_type == kinds[i])
-            return true;
-    }
-    return false;
-}
-
 /* One name in a directory. Takes over `path`. */
 static int take_entry(struct search *search, int directory, const char *name, char *path)
 {
@@ -173,7 +152,7 @@ static int search_directory(struct search *search, const char *path, int flags)
 
     if (fd < 0)
         return errno == ENOENT && flags != 0 ? 0 : note_problem(search, path, -errno);
-    return is_made_up(fd) ? 0 : take_entries(search, fd, path);
+    return image_is_made_up(fd) ? 0 : take_entries(search, fd, path);
 }
 
 /* The directory that was named may be reached by a symbolic link, those below may not. */

@@ -3,11 +3,11 @@
 #include "image/chain.h"
 
 #include "image/cache.h"
+#include "image/places.h"
 #include "image/vmdk.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,90 +16,10 @@
 struct builder {
     const struct image_options *options;
     struct image_chain chain;
-    char *directories[2]; /* of the top image: as it was named, and resolved */
-    uint8_t *bytes;       /* the first ones of the file at hand */
+    struct image_places places;
+    uint8_t *bytes; /* the first ones of the file at hand */
     size_t length;
 };
-
-/* ---- where files may lie ------------------------------------------------------------- */
-
-static bool lies_in(const char *path, const char *directory)
-{
-    size_t length = strlen(directory);
-
-    while (length > 1 && directory[length - 1] == '/')
-        length--;
-    if (length == 1)
-        return true;
-    return strncmp(path, directory, length) == 0 && path[length] == '/';
-}
-
-static bool lies_in_resolved(const char *path, const char *directory)
-{
-    CLEANUP(cleanup_free) char *resolved = realpath(directory, NULL);
-
-    return resolved != NULL && lies_in(path, resolved);
-}
-
-static bool is_allowed(const void *context, const char *path)
-{
-    const struct builder *builder = context;
-    const char *const *allowed = builder->options->allowed;
-
-    if (builder->options->follow_backing_outside)
-        return true;
-    for (size_t i = 0; i < ARRAY_LENGTH(builder->directories); i++) {
-        if (builder->directories[i] != NULL && lies_in(path, builder->directories[i]))
-            return true;
-    }
-    for (; allowed != NULL && *allowed != NULL; allowed++) {
-        if (lies_in_resolved(path, *allowed))
-            return true;
-    }
-    return false;
-}
-
-/* The part before the last slash: "." where there is none, "/" for the root. */
-static char *directory_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    if (slash == NULL)
-        return strdup(".");
-    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-}
-
-static int remember_directories(struct builder *builder, const char *name)
-{
-    CLEANUP(cleanup_free) char *named = directory_of(name);
-
-    if (named == NULL)
-        return -ENOMEM;
-    builder->directories[0] = realpath(named, NULL); /* NULL: then only the other counts */
-    builder->directories[1] = directory_of(builder->chain.files[0].path);
-    return builder->directories[1] != NULL ? 0 : -ENOMEM;
-}
-
-/* A name in an image is meant from the image's directory, as the image was named. */
-static int resolve(const char *image_name, const char *name, char **ret_name)
-{
-    CLEANUP(cleanup_free) char *directory = NULL;
-    size_t room;
-
-    if (name[0] == '/') {
-        *ret_name = strdup(name);
-        return *ret_name != NULL ? 0 : -ENOMEM;
-    }
-    directory = directory_of(image_name);
-    if (directory == NULL)
-        return -ENOMEM;
-    room = strlen(directory) + strlen(name) + 2;
-    *ret_name = malloc(room);
-    if (*ret_name == NULL)
-        return -ENOMEM;
-    string_format(*ret_name, room, "%s/%s", directory, name);
-    return 0;
-}
 
 /* ---- files ---------------------------------------------------------------------------- */
 
@@ -119,7 +39,7 @@ static int append_file(struct image_chain *chain, int fd, const struct image_lay
 
 static int add_file(struct builder *builder, const char *name, size_t *ret_index, struct error *err)
 {
-    const struct image_permit permit = {is_allowed, builder};
+    const struct image_permit permit = {image_places_allow, &builder->places};
     struct image_chain *chain = &builder->chain;
     CLEANUP(cleanup_close) int fd = -1;
     struct image_layer layer;
@@ -150,7 +70,7 @@ static int add_named(struct builder *builder, const char *image_name, const char
 
     if (rc < 0)
         return rc;
-    rc = resolve(image_name, name, &resolved);
+    rc = image_places_resolve(image_name, name, &resolved);
     if (rc < 0)
         return error_set(err, rc, "out of memory");
     rc = add_file(builder, resolved, ret_index, err);
@@ -355,7 +275,8 @@ static int add_node(struct builder *builder, const char *name, const char *forma
     rc = check_loop(chain, node->file, err);
     if (rc < 0)
         return rc;
-    if (chain->node_count == 1 && remember_directories(builder, name) < 0)
+    if (chain->node_count == 1 &&
+        image_places_begin(&builder->places, name, chain->files[0].path) < 0)
         return error_set(err, -ENOMEM, "out of memory");
     rc = read_header(builder, node->file, format, header, err);
     if (rc < 0)
@@ -385,7 +306,7 @@ static int step_down(char **name, const struct image_header *header, struct erro
 
     if (rc < 0)
         return rc;
-    rc = resolve(*name, header->backing, &below);
+    rc = image_places_resolve(*name, header->backing, &below);
     if (rc < 0)
         return error_set(err, rc, "out of memory");
     free(*name);
@@ -429,7 +350,7 @@ static int build(struct builder *builder, const char *path, struct error *err)
 int image_chain_open(const char *path, const struct image_options *options,
                      struct image_chain *ret_chain, struct error *err)
 {
-    struct builder builder = {.options = options};
+    struct builder builder = {.options = options, .places = {.options = options}};
     int rc;
 
     builder.bytes = malloc(IMAGE_HEADER_MOST);
@@ -437,8 +358,7 @@ int image_chain_open(const char *path, const struct image_options *options,
         return error_set(err, -ENOMEM, "%s: out of memory", path);
     rc = build(&builder, path, err);
     free(builder.bytes);
-    free(builder.directories[0]);
-    free(builder.directories[1]);
+    image_places_release(&builder.places);
     if (rc < 0)
         image_chain_release(&builder.chain);
     else

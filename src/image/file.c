@@ -23,10 +23,13 @@ int image_fd_raise(int fd)
     return raised >= 0 ? raised : -saved;
 }
 
-static int check_kind(const struct stat *status, struct error *err)
+static int check_kind(int fd, const struct stat *status, struct error *err)
 {
     switch (status->st_mode & S_IFMT) {
     case S_IFREG:
+        if (image_is_made_up(fd))
+            return error_set(err, -EINVAL, "is made up by the kernel, not a disk image");
+        return 0;
     case S_IFBLK:
         return 0;
     case S_IFDIR:
@@ -69,7 +72,7 @@ static int open_checked(const char *name, const struct image_permit *permit, str
 
     if (place < 0 || fstat(place, status) < 0)
         return error_set(err, -errno, "cannot be opened: %s", strerror(errno));
-    rc = check_kind(status, err);
+    rc = check_kind(place, status, err);
     if (rc == 0)
         rc = find_path(place, status, &path, err);
     if (rc < 0)

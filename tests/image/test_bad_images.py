@@ -40,6 +40,20 @@ def not_a_file(work):
     expect(refused(work / "dangling"), errno.ENOENT)
 
 
+def made_up_by_the_kernel(work):
+    """Files of /proc and /sys, by name, by link and as a backing file; not what a link there leads to."""
+    for path in ("/proc/cpuinfo", "/proc/self/mem", "/proc/kcore", "/sys/kernel/notes"):
+        if os.path.exists(path):
+            expect(refused(path), errno.EINVAL, f"{path}: is made up by the kernel")
+    (work / "link.raw").symlink_to("/proc/cpuinfo")
+    expect(refused(work / "link.raw"), errno.EINVAL, "made up")
+    qcow2(work / "top.qcow2", "-u", "-b", "/proc/cpuinfo", "-F", "raw")
+    expect(refused(work / "top.qcow2", "-o"), errno.EINVAL, "/proc/cpuinfo", "made up")
+    write_pattern(work / "image.raw", [(0, MIB)], MIB)
+    with open(work / "image.raw", "rb") as file, Tool(f"/proc/{os.getpid()}/fd/{file.fileno()}") as tool:
+        assert tool.info()["layers"]
+
+
 def no_permission(work):
     image = work / "secret.raw"
     image.write_bytes(bytes(4096))
@@ -100,6 +114,12 @@ def backing_outside(work):
             with Tool(top, *options) as tool:
                 assert len(tool.info()["layers"]) == 2
         expect(refused(top, "-a", work / "ou"), errno.EPERM, "outside")
+    for name in ("ou", "in2"):  # names that only begin alike
+        (work / name).mkdir()
+    expect(refused(top, "-a", work / "ou"), errno.EPERM, "outside")
+    write_pattern(work / "in2/base.raw", [(0, MIB)], 8 * MIB)
+    qcow2(top, "-b", "../in2/base.raw", "-F", "raw")
+    expect(refused(top), errno.EPERM, "outside")
     (work / "in/link.raw").symlink_to(work / "out/base.raw")
     qcow2(top, "-b", "link.raw", "-F", "raw")
     expect(refused(top), errno.EPERM, "outside")
@@ -469,7 +489,7 @@ def same_messages_are_one_line(work):
 
 
 need("qemu-img", "qemu-nbd", "qemu-io", "setpriv", "stdbuf")
-main([not_a_file, no_permission, unknown_format, wrong_format, encrypted, backing_outside, image_by_symlink, protocols,
+main([not_a_file, made_up_by_the_kernel, no_permission, unknown_format, wrong_format, encrypted, backing_outside, image_by_symlink, protocols,
       hostile_vmdk, external_data_file_outside, loops_and_depth, missing_backing_file, absurd_sizes, truncated,
       truncated_by_a_cluster, truncated_compressed, truncated_elsewhere, what_is_never_read_may_be_missing,
       truncated_in_use, made_up_tables, unknown_versions, corrupted, bad_cluster_is_reported, odd_names, same_messages_are_one_line])
