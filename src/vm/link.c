@@ -125,14 +125,17 @@ static void close_free(struct job *base)
     free(base);
 }
 
-struct job *close_job_new(struct link *link)
+void link_close(struct link *link, struct workers *workers)
 {
     struct close_job *job = calloc(1, sizeof(*job));
 
     if (!job)
-        return NULL;
+        return;
     job->job.run = close_run;
     job->job.free = close_free;
     job->link = link;
-    return &job->job;
+    if (workers_submit(workers, &job->job) < 0)
+        free(job);
+    else
+        workers_abandon(workers, &job->job);
 }

@@ -41,8 +41,11 @@ struct connect_job {
 
 struct connect_job *connect_job_new(const char *uri, bool read_only, struct lifecycle *lifecycle);
 
-/* Drops the sampler's reference in a worker thread. */
-struct job *close_job_new(struct link *link);
+/*
+ * Drops the caller's reference in a worker thread: closing talks to the server,
+ * which may hang. Without a thread for it the connection is left open.
+ */
+void link_close(struct link *link, struct workers *workers);
 
 /* Asks for the number of the host's processors. */
 void link_read_node(struct link *link);

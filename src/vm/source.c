@@ -31,8 +31,6 @@
 
 static void drop_link(struct vm_source *source)
 {
-    struct job *closing;
-
     workers_abandon(source->workers, source->stats ? &source->stats->job : NULL);
     source_abandon_blocks(source);
     workers_abandon(source->workers, source->devices ? &source->devices->job : NULL);
@@ -40,17 +38,9 @@ static void drop_link(struct vm_source *source)
     source->stats = NULL;
     source->devices = source->balloons = NULL;
     entries_drop_domains(&source->entries);
-    if (!source->link)
-        return;
-    /* Closing talks to the server, which may hang: that is for a thread. */
-    closing = close_job_new(source->link);
+    if (source->link)
+        link_close(source->link, source->workers);
     source->link = NULL;
-    if (!closing)
-        return; /* without a thread to close it the connection is left open */
-    if (workers_submit(source->workers, closing) < 0)
-        closing->free(closing);
-    else
-        workers_abandon(source->workers, closing);
 }
 
 static int copy_option(const char *value, const char *otherwise, char **ret_copy)

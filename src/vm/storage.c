@@ -35,19 +35,6 @@ static int run_job(const struct asking *asking, struct job *job, struct error *e
                      asking->timeout_s);
 }
 
-/* Closing talks to the server, which may hang: that is for a thread. */
-static void drop_link(const struct asking *asking, struct link *link)
-{
-    struct job *closing = close_job_new(link);
-
-    if (!closing)
-        return; /* without a thread to close it the connection is left open */
-    if (workers_submit(asking->workers, closing) < 0)
-        closing->free(closing);
-    else
-        workers_abandon(asking->workers, closing);
-}
-
 static int connect_to(const struct asking *asking, struct link **ret_link, struct error *err)
 {
     struct connect_job *job = connect_job_new(asking->uri, true, asking->lifecycle);
@@ -65,7 +52,7 @@ static int connect_to(const struct asking *asking, struct link **ret_link, struc
         r = error_set(err, -EIO, "%s", job->error.text);
     job->job.free(&job->job);
     if (link && !link->local) {
-        drop_link(asking, link);
+        link_close(link, asking->workers);
         return error_set(err, -EINVAL, "%s is not this host, and only this host's images are read",
                          name_of(asking->uri));
     }
@@ -83,7 +70,7 @@ static int ask(const struct asking *asking, struct vm_storage *ret_storage, stru
         return r;
     job = storage_job_new(link);
     if (!job) {
-        drop_link(asking, link);
+        link_close(link, asking->workers);
         return error_set(err, -ENOMEM, "out of memory");
     }
     r = run_job(asking, &job->job, err);
@@ -97,7 +84,7 @@ static int ask(const struct asking *asking, struct vm_storage *ret_storage, stru
         }
         job->job.free(&job->job);
     }
-    drop_link(asking, link);
+    link_close(link, asking->workers);
     return r;
 }
 

@@ -9,12 +9,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "image"))
-from image_bed import BOUND, children, need, wait_for  # noqa: E402,F401 - for the tests
+from image_bed import BOUND, children, data_of_raw, need, passes, wait_for  # noqa: E402,F401 - for the tests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SETMOV = Path(os.environ.get("SETMOV_BUILD") or ROOT / "build").resolve() / "setmov"
@@ -59,16 +57,9 @@ def mixed(path, source, size=4 * MIB, pool=None, grain=4096):
 def allocated(path, block_size):
     """The blocks of a raw file that hold data, last one padded, by number."""
     blocks = {}
-    size = os.path.getsize(path)
     with open(path, "rb") as file:
-        at = 0
-        while at < size:
-            try:
-                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:
-                break
-            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-            for number in range(start // block_size, (at + block_size - 1) // block_size):
+        for start, length in data_of_raw(path):
+            for number in range(start // block_size, (start + length + block_size - 1) // block_size):
                 file.seek(number * block_size)
                 blocks[number] = file.read(block_size).ljust(block_size, b"\0")
     return list(blocks.values())
@@ -169,6 +160,10 @@ class Bed:
         assert not unfinished, f"left behind: {unfinished}"
         assert not self.servers(), f"qemu-nbd {self.servers()} still runs"
 
+    def run_whole(self, test):
+        test(self)
+        self.check_leftovers()
+
     def servers(self):
         """PIDs of qemu-nbd that serve an image of ours."""
         found = []
@@ -206,16 +201,9 @@ def main(tests):
         if wanted and test.__name__ not in wanted:
             continue
         bed = Bed()
-        began = time.monotonic()
         random.seed(1)
         try:
-            test(bed)
-            bed.check_leftovers()
-            print(f"ok    {test.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
-        except Exception as error:  # all the others shall still run
-            traceback.print_exc()
-            print(f"FAIL  {test.__name__}: {error}", flush=True)
-            failed += 1
+            failed += not passes(test.__name__, bed.run_whole, test)
         finally:
             bed.close()
     sys.exit(1 if failed else 0)

@@ -12,11 +12,10 @@ import stat
 import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
 
 from blocks_bed import (BOUND, MIB, SANITIZED, SETMOV, Bed, allocated, check_refusal, fingerprint_reference, mixed, need,
-                        tool, wait_for)
+                        passes, tool, wait_for)
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "image"))
 from qemu_io import Writer  # noqa: E402
@@ -675,14 +674,7 @@ def main():
         settled = time.time() + SETTLED_S
         wait_for("files to settle", lambda: time.time() >= settled)
         for _, test, bed in tests:
-            try:
-                test(bed)
-                bed.check_leftovers()
-                print(f"ok    {test.__name__}", flush=True)
-            except Exception as error:  # all the others shall still run
-                traceback.print_exc()
-                print(f"FAIL  {test.__name__}: {error}", flush=True)
-                failed += 1
+            failed += not passes(test.__name__, bed.run_whole, test)
     finally:
         for _, _, bed in tests:
             bed.close()

@@ -91,21 +91,6 @@ def same(made, wanted, what):
         assert made.digests[key] == place, f"{what}: {key.hex()} is said to be at {made.digests[key]}, not {place}"
 
 
-def data_of_raw(path):
-    """Extents of data as the file system tells them."""
-    found, size, at = [], os.path.getsize(path), 0
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-        while at < size:
-            try:
-                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:
-                break
-            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-            found.append((start, at - start))
-    return found
-
-
 def data_of_qcow2(path):
     return [(part["start"], part["length"]) for part in json.loads(run("qemu-img", "map", "--output=json", path))
             if part["data"] and not part["zero"]]

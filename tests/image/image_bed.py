@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -152,6 +153,34 @@ def same_content(one, other):
     return subprocess.run(["cmp", str(one), str(other)], capture_output=True, check=False).returncode == 0
 
 
+def passes(name, test, *arguments):
+    """Runs a test and says what came of it; all the others shall still run."""
+    began = time.monotonic()
+    try:
+        test(*arguments)
+    except Exception as error:
+        traceback.print_exc()
+        print(f"FAIL  {name}: {error}", flush=True)
+        return False
+    print(f"ok    {name} ({time.monotonic() - began:.1f} s)", flush=True)
+    return True
+
+
+def data_of_raw(path):
+    """Extents of data of a raw file, as the file system tells them."""
+    found, size, at = [], os.path.getsize(path), 0
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        while at < size:
+            try:
+                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                break
+            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            found.append((start, at - start))
+    return found
+
+
 def main(tests):
     """Runs the functions one by one, each in a directory of its own."""
     if not TOOL.is_file():
@@ -161,13 +190,7 @@ def main(tests):
     for test in tests:
         work = Path(tempfile.mkdtemp(prefix="setmov-image-"))
         try:
-            test(work)
-            print(f"ok    {test.__name__}", flush=True)
-        except Exception as error:  # all the others shall still run
-            import traceback
-            traceback.print_exc()
-            print(f"FAIL  {test.__name__}: {error}", flush=True)
-            failed += 1
+            failed += not passes(test.__name__, test, work)
         finally:
             shutil.rmtree(work, ignore_errors=True)
     sys.exit(1 if failed else 0)

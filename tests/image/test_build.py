@@ -8,8 +8,8 @@ import os
 import random
 import subprocess
 
-from build_bed import (KINDS, Maker, content_of, data_of_qcow2, data_of_raw, expected, fails, same)
-from image_bed import main, need, run, write_pattern
+from build_bed import KINDS, Maker, content_of, data_of_qcow2, expected, fails, same
+from image_bed import data_of_raw, main, need, run, write_pattern
 
 MIB = 1 << 20
 SIZES = (512, 4096, 65536)

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "coverage.h"
 #include "made_fingerprint.h"
 #include "setmov/catalog_merged.h"
 
@@ -167,37 +168,6 @@ static void assert_answers(const struct catalog_merged_host *hosts, size_t count
 
 /* ---- against brute force ---- */
 
-/* How often intervals were given, and held the truth, of the three figures. */
-struct coverage {
-    size_t given, distinct, blocks, bytes;
-};
-
-static void assert_covered(const char *what, const struct coverage *coverage)
-{
-    if (coverage->distinct * 100 < coverage->given * 94 ||
-        coverage->blocks * 100 < coverage->given * 94 ||
-        coverage->bytes * 100 < coverage->given * 94)
-        fail_msg("%s: of %zu intervals %zu, %zu and %zu hold the truth", what, coverage->given,
-                 coverage->distinct, coverage->blocks, coverage->bytes);
-}
-
-static bool within(uint64_t low, uint64_t value, uint64_t high)
-{
-    return low <= value && value <= high;
-}
-
-static void count_intervals(const struct similarity_estimate *estimate, uint64_t distinct,
-                            uint64_t blocks, uint64_t bytes, struct coverage *coverage)
-{
-    const struct similarity_figures *low = &estimate->low, *high = &estimate->high;
-
-    coverage->given++;
-    coverage->distinct += within(low->identical_distinct, distinct, high->identical_distinct);
-    coverage->blocks +=
-        within(low->identical_with_duplicates, blocks, high->identical_with_duplicates);
-    coverage->bytes += within(low->bytes_to_send, bytes, high->bytes_to_send);
-}
-
 /* What the host's images, as one, have of the query's contents. */
 static void count_coverage(const struct image *query, const struct image *images, size_t count,
                            uint64_t salt, const struct similarity_estimate *estimate,
@@ -222,10 +192,10 @@ static void count_coverage(const struct image *query, const struct image *images
             view, fingerprint_find(view->digests, view->totals.distinct, &digest));
     }
     assert_int_equal(estimate->best.total, view->totals.blocks);
-    count_intervals(estimate, distinct, blocks, missing * MADE_BLOCK_SIZE, all);
+    coverage_add(estimate, distinct, blocks, missing * MADE_BLOCK_SIZE, all);
     /* Near none and all it is easy to be right. */
     if (distinct * 10 > view->totals.distinct && missing * 10 > view->totals.distinct)
-        count_intervals(estimate, distinct, blocks, missing * MADE_BLOCK_SIZE, between);
+        coverage_add(estimate, distinct, blocks, missing * MADE_BLOCK_SIZE, between);
 }
 
 static void test_intervals_hold_what_brute_force_finds(void **unused)

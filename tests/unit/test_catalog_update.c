@@ -118,19 +118,43 @@ static bool happened(const struct watch *watch, enum catalog_event event, const 
     return false;
 }
 
-static int update(const struct catalog_images *images, struct watch *watch,
-                  struct catalog_summary *summary)
+/* What an update is given, and what it says. */
+struct trial {
+    struct catalog_images images;
+    struct watch watch;
+    struct catalog_summary summary;
+};
+
+static int update(struct trial *trial)
 {
     const struct fingerprint_wish wish = {.kind = DIGEST_SHA256, .block_size = 4096};
     const struct catalog_update_options options = {
-        .build = {.threads = 1, .progress = change, .stopped = is_stopped, .context = watch},
+        .build = {.threads = 1,
+                  .progress = change,
+                  .stopped = is_stopped,
+                  .context = &trial->watch},
         .event = note,
     };
     struct error err = {""};
-    int rc = catalog_update(at("index"), images, &wish, 1, &options, summary, &err);
+    int rc;
 
+    trial->watch.count = 0;
+    rc = catalog_update(at("index"), &trial->images, &wish, 1, &options, &trial->summary, &err);
     assert_true(rc == 0 || err.text[0] != '\0');
     return rc;
+}
+
+static void trial_release(struct trial *trial)
+{
+    catalog_images_release(&trial->images);
+}
+
+/* For an index that has a.raw already. */
+static void begin_with_a(struct trial *trial)
+{
+    write_image("a.raw", 1);
+    assert_int_equal(catalog_images_find(work, &trial->images, NULL), 0);
+    assert_int_equal(update(trial), 0);
 }
 
 static size_t count_held(void)
@@ -155,118 +179,101 @@ static size_t count_held(void)
 
 static void what_went_since_it_was_found_is_no_failure(void **state)
 {
-    CLEANUP(catalog_images_release) struct catalog_images images = {0};
-    struct watch watch = {.count = 0};
-    struct catalog_summary summary;
+    CLEANUP(trial_release) struct trial trial = {0};
 
     (void)state;
     write_image("a.raw", 1);
     write_image("b.raw", 2);
-    assert_int_equal(catalog_images_find(work, &images, NULL), 0);
-    assert_int_equal(images.count, 2);
-    assert_int_equal(update(&images, &watch, &summary), 0);
-    assert_int_equal(summary.read, 2);
+    assert_int_equal(catalog_images_find(work, &trial.images, NULL), 0);
+    assert_int_equal(trial.images.count, 2);
+    assert_int_equal(update(&trial), 0);
+    assert_int_equal(trial.summary.read, 2);
     unlink(at("a.raw"));
-    watch.count = 0;
-    watch.remove_at_begin = at("b.raw"); /* and this one when it is looked at already */
-    assert_int_equal(update(&images, &watch, &summary), 0);
-    assert_int_equal(summary.failed, 0);
-    assert_int_equal(summary.images, 0);
-    assert_int_equal(summary.dropped, 2);
-    assert_true(happened(&watch, CATALOG_DROPPED, at("a.raw")));
-    assert_true(happened(&watch, CATALOG_DROPPED, at("b.raw")));
+    trial.watch.remove_at_begin = at("b.raw"); /* and this one when it is looked at already */
+    assert_int_equal(update(&trial), 0);
+    assert_int_equal(trial.summary.failed, 0);
+    assert_int_equal(trial.summary.images, 0);
+    assert_int_equal(trial.summary.dropped, 2);
+    assert_true(happened(&trial.watch, CATALOG_DROPPED, at("a.raw")));
+    assert_true(happened(&trial.watch, CATALOG_DROPPED, at("b.raw")));
     assert_int_equal(count_held(), 0);
 }
 
 static void a_path_that_is_given_twice_is_one_image(void **state)
 {
-    CLEANUP(catalog_images_release) struct catalog_images images = {0};
-    struct watch watch = {.count = 0};
-    struct catalog_summary summary;
+    CLEANUP(trial_release) struct trial trial = {0};
 
     (void)state;
     write_image("a.raw", 1);
     assert_int_equal(symlink("a.raw", at("0.raw")), 0);
-    assert_int_equal(catalog_images_add(&images, at("0.raw"), NULL), 0);
-    assert_int_equal(catalog_images_add(&images, at("a.raw"), NULL), 0);
-    assert_int_equal(catalog_images_add(&images, at("a.raw"), "raw"), 0);
-    assert_int_equal(catalog_images_add(&images, at("a.raw"), NULL), 0);
-    assert_int_equal(update(&images, &watch, &summary), 0);
-    assert_int_equal(summary.images, 1);
-    assert_int_equal(summary.same, 1); /* only the link has another name */
-    assert_true(happened(&watch, CATALOG_SAME, at("0.raw")));
-    assert_true(happened(&watch, CATALOG_READ, at("a.raw")));
+    assert_int_equal(catalog_images_add(&trial.images, at("0.raw"), NULL), 0);
+    assert_int_equal(catalog_images_add(&trial.images, at("a.raw"), NULL), 0);
+    assert_int_equal(catalog_images_add(&trial.images, at("a.raw"), "raw"), 0);
+    assert_int_equal(catalog_images_add(&trial.images, at("a.raw"), NULL), 0);
+    assert_int_equal(update(&trial), 0);
+    assert_int_equal(trial.summary.images, 1);
+    assert_int_equal(trial.summary.same, 1); /* only the link has another name */
+    assert_true(happened(&trial.watch, CATALOG_SAME, at("0.raw")));
+    assert_true(happened(&trial.watch, CATALOG_READ, at("a.raw")));
     assert_int_equal(count_held(), 1);
     /* Again, by way of the link's name alone: the same fingerprint. */
-    images.images[1].path[0] = images.images[2].path[0] = images.images[3].path[0] = 'x';
-    assert_int_equal(update(&images, &watch, &summary), 0);
+    trial.images.images[1].path[0] = trial.images.images[2].path[0] =
+        trial.images.images[3].path[0] = 'x';
+    assert_int_equal(update(&trial), 0);
     assert_int_equal(count_held(), 1);
 }
 
 static void a_stop_drops_nothing(void **state)
 {
-    CLEANUP(catalog_images_release) struct catalog_images images = {0};
-    struct watch watch = {.count = 0};
-    struct catalog_summary summary;
+    CLEANUP(trial_release) struct trial trial = {0};
 
     (void)state;
-    write_image("a.raw", 1);
-    assert_int_equal(catalog_images_find(work, &images, NULL), 0);
-    assert_int_equal(update(&images, &watch, &summary), 0);
+    begin_with_a(&trial);
     unlink(at("a.raw"));
-    watch.stopped = true;
-    assert_int_equal(update(&images, &watch, &summary), -ECANCELED);
+    trial.watch.stopped = true;
+    assert_int_equal(update(&trial), -ECANCELED);
     assert_int_equal(count_held(), 1);
 }
 
 static void only_what_was_read_counts_in_bytes(void **state)
 {
-    CLEANUP(catalog_images_release) struct catalog_images images = {0};
-    struct watch watch = {.count = 0};
-    struct catalog_summary summary;
+    CLEANUP(trial_release) struct trial trial = {0};
 
     (void)state;
-    write_image("a.raw", 1);
-    assert_int_equal(catalog_images_find(work, &images, NULL), 0);
-    assert_int_equal(update(&images, &watch, &summary), 0);
-    assert_int_equal(summary.bytes_read, 8192);
-    watch.change_meanwhile = "a.raw";
-    watch.count = 0;
-    assert_int_equal(update(&images, &watch, &summary), 0);
-    assert_int_equal(summary.failed, 1);
-    assert_int_equal(summary.read, 0);
-    assert_int_equal(summary.bytes_read, 0);
+    begin_with_a(&trial);
+    assert_int_equal(trial.summary.bytes_read, 8192);
+    trial.watch.change_meanwhile = "a.raw";
+    assert_int_equal(update(&trial), 0);
+    assert_int_equal(trial.summary.failed, 1);
+    assert_int_equal(trial.summary.read, 0);
+    assert_int_equal(trial.summary.bytes_read, 0);
 }
 
 static void entries_that_stay_are_reported(void **state)
 {
-    const struct catalog_images images = {0};
+    struct trial trial = {0};
     const char *leftover =
         at("index/.00000000000000000000000000000000.md5-512.fingerprint.AbCdEf.tmp");
-    struct watch watch = {.count = 0};
-    struct catalog_summary summary;
 
     (void)state;
     assert_int_equal(mkdir(at("index"), 0700), 0);
     assert_int_equal(mkdir(leftover, 0700), 0);
-    assert_int_equal(update(&images, &watch, &summary), 0);
-    assert_int_equal(summary.problems, 1);
-    assert_int_equal(summary.failed, 0);
-    assert_true(happened(&watch, CATALOG_PROBLEM, leftover));
+    assert_int_equal(update(&trial), 0);
+    assert_int_equal(trial.summary.problems, 1);
+    assert_int_equal(trial.summary.failed, 0);
+    assert_true(happened(&trial.watch, CATALOG_PROBLEM, leftover));
 }
 
 static void formats_are_believed(void **state)
 {
-    CLEANUP(catalog_images_release) struct catalog_images images = {0};
-    struct watch watch = {.count = 0};
-    struct catalog_summary summary;
+    CLEANUP(trial_release) struct trial trial = {0};
 
     (void)state;
     write_image("a.raw", 1);
-    assert_int_equal(catalog_images_add(&images, at("a.raw"), "nonsense"), 0);
-    assert_int_equal(update(&images, &watch, &summary), 0);
-    assert_int_equal(summary.failed, 1);
-    assert_true(happened(&watch, CATALOG_FAILED, at("a.raw")));
+    assert_int_equal(catalog_images_add(&trial.images, at("a.raw"), "nonsense"), 0);
+    assert_int_equal(update(&trial), 0);
+    assert_int_equal(trial.summary.failed, 1);
+    assert_true(happened(&trial.watch, CATALOG_FAILED, at("a.raw")));
 }
 
 static void no_wish_is_refused(void **state)
@@ -284,17 +291,15 @@ static void no_wish_is_refused(void **state)
 
 static void only_what_is_asked_for_is_opened(void **state)
 {
-    CLEANUP(catalog_images_release) struct catalog_images images = {0};
-    struct watch watch = {.count = 0};
-    struct catalog_summary summary;
+    CLEANUP(trial_release) struct trial trial = {0};
     struct catalog *catalog = NULL;
     struct error err = {""};
     struct catalog_kind kind = {.kind = DIGEST_SHA256, .block_size = 4096};
 
     (void)state;
     write_image("a.raw", 1);
-    assert_int_equal(catalog_images_find(at("a.raw"), &images, NULL), 0);
-    assert_int_equal(update(&images, &watch, &summary), 0);
+    assert_int_equal(catalog_images_find(at("a.raw"), &trial.images, NULL), 0);
+    assert_int_equal(update(&trial), 0);
     assert_int_equal(catalog_open(at("index"), &kind, FINGERPRINT_PART_HEAD, &catalog, &err), 0);
     assert_int_equal(catalog->count, 1);
     assert_int_equal(catalog->other_kinds, 0);

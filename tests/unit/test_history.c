@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "graph_kind_of.h"
 #include "setmov/history.h"
 
 #define UUID "c7a5fdbd-cdaf-9455-926a-d65c16db1809"
@@ -174,18 +175,6 @@ static void an_svg_gets_title_and_description(void **state)
     assert_null(history_describe_svg("<svg", 4, "t", "d", &length));
     assert_null(history_describe_svg("<svg/>", 6, "t", "d", &length));
     assert_null(history_describe_svg("\x89PNG", 4, "t", "d", &length));
-}
-
-static const struct graph_kind *kind_of(enum history_kind subject, const char *suffix)
-{
-    size_t count;
-    const struct graph_kind *kinds = graph_kinds(&count);
-
-    for (size_t i = 0; i < count; i++)
-        if (kinds[i].subject == subject && strcmp(kinds[i].suffix, suffix) == 0)
-            return &kinds[i];
-    fail_msg("no kind %s", suffix);
-    return NULL;
 }
 
 /* A subject in /r whose metrics are `prefix` and a number of two digits, and "total". */

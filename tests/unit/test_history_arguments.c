@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "graph_kind_of.h"
 #include "setmov/history.h"
 
 static const struct graph_frame frame = {
@@ -18,18 +19,6 @@ static const struct graph_frame frame = {
     .period = "10:00 to 11:00",
     .format = "SVG",
 };
-
-static const struct graph_kind *kind_of(enum history_kind subject, const char *suffix)
-{
-    size_t count;
-    const struct graph_kind *kinds = graph_kinds(&count);
-
-    for (size_t i = 0; i < count; i++)
-        if (kinds[i].subject == subject && strcmp(kinds[i].suffix, suffix) == 0)
-            return &kinds[i];
-    fail_msg("no kind %s", suffix);
-    return NULL;
-}
 
 /* Plans, changes the first series as asked, and compares from the first DEF on. */
 static void expect_arguments(struct history_subject *subject, const char *suffix,

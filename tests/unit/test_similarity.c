@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "coverage.h"
 #include "made_fingerprint.h"
 #include "setmov/similarity.h"
 
@@ -169,16 +170,6 @@ static void fill_image(struct image *image, size_t ids, unsigned int permille)
         add_block(image, MADE_ZERO);
 }
 
-static bool within(uint64_t low, uint64_t value, uint64_t high)
-{
-    return low <= value && value <= high;
-}
-
-/* How often intervals were given, and held the truth, of the three figures. */
-struct coverage {
-    size_t given, distinct, blocks, bytes;
-};
-
 static void check_bounds(const struct similarity_estimate *estimate)
 {
     const struct similarity_figures *low = &estimate->low, *best = &estimate->best,
@@ -199,15 +190,9 @@ static void check_bounds(const struct similarity_estimate *estimate)
 static void count_coverage(const struct similarity_estimate *estimate,
                            const struct similarity_figures *truth, struct coverage *coverage)
 {
-    const struct similarity_figures *low = &estimate->low, *high = &estimate->high;
-
     check_bounds(estimate);
-    coverage->given++;
-    coverage->distinct +=
-        within(low->identical_distinct, truth->identical_distinct, high->identical_distinct);
-    coverage->blocks += within(low->identical_with_duplicates, truth->identical_with_duplicates,
-                               high->identical_with_duplicates);
-    coverage->bytes += within(low->bytes_to_send, truth->bytes_to_send, high->bytes_to_send);
+    coverage_add(estimate, truth->identical_distinct, truth->identical_with_duplicates,
+                 truth->bytes_to_send, coverage);
 }
 
 static void check_bloom(const struct similarity_estimate *estimate,
@@ -220,15 +205,6 @@ static void check_bloom(const struct similarity_estimate *estimate,
     assert_true(estimate->best.bytes_to_send <= truth->bytes_to_send);
     assert_in_range(estimate->best.identical_distinct - truth->identical_distinct, 0,
                     filters * (12 + truth->distinct * 3 / 100));
-}
-
-static void assert_covered(const char *what, const struct coverage *coverage)
-{
-    if (coverage->distinct * 100 < coverage->given * 94 ||
-        coverage->blocks * 100 < coverage->given * 94 ||
-        coverage->bytes * 100 < coverage->given * 94)
-        fail_msg("%s: of %zu intervals %zu, %zu and %zu hold the truth", what, coverage->given,
-                 coverage->distinct, coverage->blocks, coverage->bytes);
 }
 
 struct pair_figures {

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "thread_count.h"
 #include "vm_source_test.h"
 
 #include <errno.h>
@@ -89,19 +90,6 @@ static void a_server_that_comes_is_told_once(void **state)
 }
 
 /* ---- a server that never answers -------------------------------------------------------- */
-
-static unsigned thread_count(void)
-{
-    CLEANUP(file_buffer_release) struct file_buffer buffer = {NULL, 0, 0};
-    const char *line;
-    unsigned count = 0;
-
-    assert_int_equal(file_read(-100, "/proc/self/status", &buffer), 0);
-    line = strstr(buffer.bytes, "\nThreads:");
-    assert_non_null(line);
-    assert_int_equal(sscanf(line, "\nThreads: %u", &count), 1);
-    return count;
-}
 
 /* A socket whose connections nobody ever accepts or serves. */
 static int listen_deaf(char *uri, size_t size)

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "thread_count.h"
 #include "vm/workers.h"
 
 #include <errno.h>
@@ -104,20 +105,6 @@ static unsigned now_is(const unsigned *counter)
     value = *counter;
     pthread_mutex_unlock(&lock);
     return value;
-}
-
-/* Threads of this process: those of a pool end on their own and leave nothing behind. */
-static unsigned thread_count(void)
-{
-    CLEANUP(file_buffer_release) struct file_buffer buffer = {NULL, 0, 0};
-    const char *line;
-    unsigned count = 0;
-
-    assert_int_equal(file_read(-100, "/proc/self/status", &buffer), 0);
-    line = strstr(buffer.bytes, "\nThreads:");
-    assert_non_null(line);
-    assert_int_equal(sscanf(line, "\nThreads: %u", &count), 1);
-    return count;
 }
 
 static unsigned threads_before;
