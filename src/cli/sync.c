@@ -100,7 +100,7 @@ static int configure_and_run(const struct sync_options *options)
         return status;
     blocks_settings_init(&settings, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
     status = blocks_prepare(SYNC_COMMAND, &settings);
-    if (status == STATUS_OK)
+    if (status < 0)
         status = run(&config, options);
     blocks_settings_release(&settings);
     config_release(&config);

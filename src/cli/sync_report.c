@@ -2,6 +2,7 @@
 /* What `setmov sync` says of each host. */
 #include "blocks.h"
 #include "human.h"
+#include "report_json.h"
 #include "sync.h"
 
 #include <errno.h>
@@ -111,20 +112,20 @@ static struct json_object *result_json(const struct config *config,
                           : result->code == -EAGAIN ? "recent"
                                                     : "failed";
 
-    blocks_json_add(object, "host", blocks_json_text(result->name));
-    blocks_json_add(object, "self",
+    report_json_add(object, "host", report_json_text(result->name));
+    report_json_add(object, "self",
                     json_object_new_boolean(strcmp(result->name, config->setmov.name) == 0));
-    blocks_json_add(object, "result", blocks_json_text(outcome));
-    blocks_json_add(object, "error",
-                    blocks_json_text(result->error.text[0] ? result->error.text : NULL));
-    blocks_json_add(object, "bytes_read", json_object_new_uint64(result->bytes_read));
-    blocks_json_add(object, "fingerprints", json_object_new_uint64(result->fingerprints));
-    blocks_json_add(object, "read", json_object_new_uint64(result->read));
-    blocks_json_add(object, "dropped", json_object_new_uint64(result->dropped));
-    blocks_json_add(object, "damaged", json_object_new_uint64(result->damaged));
-    blocks_json_add(object, "budget_ended", json_object_new_boolean(result->budget_ended));
-    blocks_json_add(object, "index_made", time_json(result->made_s));
-    blocks_json_add(object, "last_read", time_json(result->read_s));
+    report_json_add(object, "result", report_json_text(outcome));
+    report_json_add(object, "error",
+                    report_json_text(result->error.text[0] ? result->error.text : NULL));
+    report_json_add(object, "bytes_read", json_object_new_uint64(result->bytes_read));
+    report_json_add(object, "fingerprints", json_object_new_uint64(result->fingerprints));
+    report_json_add(object, "read", json_object_new_uint64(result->read));
+    report_json_add(object, "dropped", json_object_new_uint64(result->dropped));
+    report_json_add(object, "damaged", json_object_new_uint64(result->damaged));
+    report_json_add(object, "budget_ended", json_object_new_boolean(result->budget_ended));
+    report_json_add(object, "index_made", time_json(result->made_s));
+    report_json_add(object, "last_read", time_json(result->read_s));
     return object;
 }
 
@@ -146,13 +147,13 @@ int sync_print(const struct config *config, const struct peers_result *results, 
         if (!is_whole(&results[i]))
             status = STATUS_FAILED;
         if (json)
-            blocks_json_append(hosts, result_json(config, &results[i]));
+            report_json_append(hosts, result_json(config, &results[i]));
         else
             print_line(config, &results[i], width, now_s);
     }
     if (!json)
         return status;
-    blocks_json_add(root, "cache", blocks_json_text(config->sync.cache));
-    blocks_json_add(root, "hosts", hosts);
-    return blocks_json_print(COMMAND, root) == STATUS_OK ? status : STATUS_FAILED;
+    report_json_add(root, "cache", report_json_text(config->sync.cache));
+    report_json_add(root, "hosts", hosts);
+    return report_json_print(COMMAND, root) == STATUS_OK ? status : STATUS_FAILED;
 }
