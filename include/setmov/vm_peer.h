@@ -58,7 +58,7 @@ int vm_peer_refresh(struct vm_peer *peer, const char *pool, struct error *err);
  * defined, made to start with libvirtd, and started. -EEXIST: the name is taken
  * by a pool that is on something else (the message says on what).
  */
-int vm_peer_pool_ensure(struct vm_peer *peer, const char *pool, const char *directory,
+int vm_peer_pool_ensure(struct vm_peer *peer, const char *name, const char *directory,
                         struct error *err);
 
 /* ---- facts about the host --------------------------------------------------------- */

@@ -87,8 +87,9 @@ static int pool_xml(const char *name, const char *directory, char **ret_xml)
     char *xml;
     int r = xml_escape(name, &escaped_name);
 
-    if (r == 0)
-        r = xml_escape(directory, &escaped_directory);
+    if (r < 0)
+        return r;
+    r = xml_escape(directory, &escaped_directory);
     if (r < 0)
         return r;
     size = strlen(escaped_name) + strlen(escaped_directory) + sizeof(format);

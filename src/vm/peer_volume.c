@@ -194,12 +194,12 @@ static int upload(const struct vm_peer *peer, virStorageVolPtr volume, const voi
                   size_t length, const char *what, struct error *err)
 {
     CLEANUP(cleanup_stream) virStreamPtr stream = virStreamNew(peer->connection, 0);
-    int r;
 
     if (!stream || virStorageVolUpload(volume, stream, 0, length, 0) < 0)
         return peer_error(err, "writing %s", what);
     if (send_all(stream, bytes, length) < 0) {
-        r = peer_error(err, "writing %s", what);
+        int r = peer_error(err, "writing %s", what);
+
         virStreamAbort(stream);
         return r;
     }

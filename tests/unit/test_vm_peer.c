@@ -73,33 +73,33 @@ STANDS_IN char *virConnectGetCapabilities(virConnectPtr connection)
     return capabilities ? strdup(capabilities) : real(connection);
 }
 
-STANDS_IN int virNodeGetCPUStats(virConnectPtr connection, int number, virNodeCPUStatsPtr values,
-                                 int *count, unsigned flags)
+STANDS_IN int virNodeGetCPUStats(virConnectPtr conn, int cpuNum, virNodeCPUStatsPtr params,
+                                 int *nparams, unsigned flags)
 {
     int (*real)(virConnectPtr, int, virNodeCPUStatsPtr, int *, unsigned);
 
     REAL(real, "virNodeGetCPUStats");
     if (!cpu)
-        return real(connection, number, values, count, flags);
-    assert_int_equal(number, VIR_NODE_CPU_STATS_ALL_CPUS);
-    if (values)
-        memcpy(values, cpu, (size_t)*count * sizeof(*cpu));
-    *count = values ? later_count : counter_count;
+        return real(conn, cpuNum, params, nparams, flags);
+    assert_int_equal(cpuNum, VIR_NODE_CPU_STATS_ALL_CPUS);
+    if (params)
+        memcpy(params, cpu, (size_t)*nparams * sizeof(*cpu));
+    *nparams = params ? later_count : counter_count;
     return 0;
 }
 
-STANDS_IN int virNodeGetMemoryStats(virConnectPtr connection, int number,
-                                    virNodeMemoryStatsPtr values, int *count, unsigned flags)
+STANDS_IN int virNodeGetMemoryStats(virConnectPtr conn, int cellNum, virNodeMemoryStatsPtr params,
+                                    int *nparams, unsigned flags)
 {
     int (*real)(virConnectPtr, int, virNodeMemoryStatsPtr, int *, unsigned);
 
     REAL(real, "virNodeGetMemoryStats");
     if (!memory)
-        return real(connection, number, values, count, flags);
-    assert_int_equal(number, VIR_NODE_MEMORY_STATS_ALL_CELLS);
-    if (values)
-        memcpy(values, memory, (size_t)*count * sizeof(*memory));
-    *count = values ? later_count : counter_count;
+        return real(conn, cellNum, params, nparams, flags);
+    assert_int_equal(cellNum, VIR_NODE_MEMORY_STATS_ALL_CELLS);
+    if (params)
+        memcpy(params, memory, (size_t)*nparams * sizeof(*memory));
+    *nparams = params ? later_count : counter_count;
     return 0;
 }
 

@@ -66,14 +66,14 @@ STANDS_IN int virStorageVolUpload(virStorageVolPtr volume, virStreamPtr stream,
     return virStorageVolDownload(volume, stream, offset, length, flags);
 }
 
-STANDS_IN int virStreamRecv(virStreamPtr stream, char *data, size_t room)
+STANDS_IN int virStreamRecv(virStreamPtr stream, char *data, size_t nbytes)
 {
     size_t count = other.sends - other.sent;
 
     assert_non_null(stream);
-    assert_true(room > 0);
-    if (count > room)
-        count = room;
+    assert_true(nbytes > 0);
+    if (count > nbytes)
+        count = nbytes;
     if (other.at_a_time && count > other.at_a_time)
         count = other.at_a_time;
     for (size_t i = 0; i < count; i++)
@@ -82,13 +82,13 @@ STANDS_IN int virStreamRecv(virStreamPtr stream, char *data, size_t room)
     return count == 0 && other.breaks ? -1 : (int)count;
 }
 
-STANDS_IN int virStreamSend(virStreamPtr stream, const char *data, size_t length)
+STANDS_IN int virStreamSend(virStreamPtr stream, const char *data, size_t nbytes)
 {
     size_t count = other.takes - other.taken;
 
     assert_non_null(stream);
-    if (count > length)
-        count = length;
+    if (count > nbytes)
+        count = nbytes;
     if (other.at_a_time && count > other.at_a_time)
         count = other.at_a_time;
     memcpy(other.bytes + other.taken, data, count);
