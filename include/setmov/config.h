@@ -86,6 +86,7 @@ struct config {
         struct config_block_sizes block_sizes;
         enum config_digest digest;
         char *key_file; /* there for CONFIG_DIGEST_KEYED, else NULL */
+        char *state;    /* directory: leases of images, requests that were carried out */
         struct config_log log;
     } setmov;
 

@@ -170,8 +170,13 @@ static int check_directories(const struct parser *parser)
 {
     const struct config *config = &parser->config;
     const char *index = config->setmov.index, *cache = config->sync.cache;
-    unsigned line = line_of(parser, SECTION_SYNC, "cache");
+    unsigned line = line_of(parser, SECTION_SYNC, "cache"),
+             state_line = line_of(parser, SECTION_SETMOV, "state");
 
+    if (lies_in(config->setmov.state, index))
+        return parser_error(
+            parser, state_line > 0 ? state_line : line_of(parser, SECTION_SETMOV, "index"),
+            "state %s may not be the index %s, nor lie in it", config->setmov.state, index);
     if (!lies_in(index, cache) && !lies_in(cache, index))
         return 0;
     return parser_error(parser, line > 0 ? line : line_of(parser, SECTION_SETMOV, "index"),

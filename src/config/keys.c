@@ -59,6 +59,8 @@ const struct key config_keys[] = {
     {SETMOV(key_file), .name = "key-file", .kind = &value_path,
      .help = "The file with the key for digest = keyed: 32 bytes, or 64 hexadecimal digits in a "
              "line."},
+    {SETMOV(state), .name = "state", .kind = &value_path, .default_text = "/var/lib/setmov",
+     .help = "The directory below which setmov notes what is under way on this host."},
     {SETMOV(log), .name = "log", .kind = &value_log, .choices = logs, .default_text = "syslog",
      .help = "Where the commands that a timer starts say what they did."},
 

@@ -66,6 +66,7 @@ static void nothing_gives_the_defaults(void **state)
     assert_int_equal(config.setmov.block_sizes.bytes[0], 4096);
     assert_int_equal(config.setmov.digest, CONFIG_DIGEST_SHA256);
     assert_null(config.setmov.key_file);
+    assert_string_equal(config.setmov.state, "/var/lib/setmov");
     assert_true(config.setmov.log.syslog && !config.setmov.log.journal);
     assert_null(config.setmov.log.file);
     assert_string_equal(config.sync.cache, "/var/lib/setmov/peers");
@@ -610,6 +611,10 @@ static void mistakes_are_named_with_their_line(void **state)
         {"[setmov]\nindex = /var/lib/setmov/peers/\n",
          "c:2: cache /var/lib/setmov/peers and index /var/lib/setmov/peers may not be one, nor lie "
          "in each other"},
+        {"[setmov]\nindex = /s\nstate = /s/t\n",
+         "c:3: state /s/t may not be the index /s, nor lie in it"},
+        {"[setmov]\nindex = /var/lib\n",
+         "c:2: state /var/lib/setmov may not be the index /var/lib, nor lie in it"},
         {"[setmov]\npool = \xff\n", "c:2: not UTF-8 text"},
         {"[setmov]\npool = a\x1b[0m\n", "c:2: a control character, or one that is not seen"},
         {"[setmov]\npool = a\xe2\x80\xae\n", "c:2: a control character, or one that is not seen"},
