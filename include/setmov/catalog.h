@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Stage catalog/: which host holds what. An index directory is flat and holds
- * nothing but fingerprint files, one for each image, digest and block size,
- * named by what they describe, a lock, and what is being written:
+ * fingerprint files, one for each image, digest and block size, named by what
+ * they describe, a lock, what is being written, and what it tells other hosts:
  *
  *   5f0c...e1.sha256-4096.fingerprint   SHA-256 of the image's path (first 128 bits, hex),
  *                                       digest ("md5", "sha256", "keyed-KEYID"), block size;
  *                                       the path is resolved: that of the top layer
  *   lock                                held (flock) by whoever changes the directory
  *   .NAME.XXXXXX.tmp                    unfinished; removed by the next holder of the lock
+ *   manifest, UUID.request, UUID.lease  catalog_manifest.h, catalog_request.h
  *
  * There is no list beside them that could disagree with them: the directory is
  * the index, each file complete in itself, replaced only by rename.
@@ -122,8 +123,8 @@ void catalog_images_release(struct catalog_images *images);
 /*
  * Adds all images below a directory, or the one that `path` is: regular files
  * and block devices, by symbolic links or directly; not hidden names,
- * fingerprints, merged indexes, what is smaller than a sector, nor what the
- * kernel makes up (/proc, /sys). Symbolic links to directories are not followed below `path`.
+ * fingerprints, merged indexes, manifests, requests and leases, what is smaller
+ * than a sector, nor what the kernel makes up (/proc, /sys). Symbolic links to directories are not followed below `path`.
  * A directory that cannot be read, and a `path` that is no image, become
  * problems. Only -ENOMEM is an error.
  */

@@ -20,15 +20,25 @@ struct search {
 
 /* ---- single files ------------------------------------------------------------------ */
 
-enum verdict { IS_IMAGE, IS_DIRECTORY, IS_SMALL, IS_FINGERPRINT, IS_MERGED, IS_OTHER };
+enum verdict { IS_IMAGE, IS_DIRECTORY, IS_SMALL, IS_FINGERPRINT, IS_MERGED, IS_TOLD, IS_OTHER };
 
-static bool is_merged_index(const char *path)
+/* With what the files begin that hosts write for each other. */
+#define TOLD_MAGIC "setmov-"
+
+static bool begins_with(const char *path, const char *magic, size_t length)
 {
     CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    char magic[MERGED_MAGIC_BYTES];
+    char bytes[16];
 
-    return fd >= 0 && pread(fd, magic, sizeof(magic), MERGED_AT_MAGIC) == (ssize_t)sizeof(magic) &&
-           memcmp(magic, MERGED_MAGIC, sizeof(magic)) == 0;
+    return fd >= 0 && length <= sizeof(bytes) && pread(fd, bytes, length, 0) == (ssize_t)length &&
+           memcmp(bytes, magic, length) == 0;
+}
+
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
 }
 
 static enum verdict judge(const char *path, const struct stat *status)
@@ -44,8 +54,12 @@ static enum verdict judge(const char *path, const struct stat *status)
     /* By the name too: a guest may write to its disk what it wants. */
     if (string_ends_with(path, CATALOG_SUFFIX) && fingerprint_file_is(path))
         return IS_FINGERPRINT;
-    return string_ends_with(path, CATALOG_MERGED_SUFFIX) && is_merged_index(path) ? IS_MERGED
-                                                                                  : IS_IMAGE;
+    if (string_ends_with(path, CATALOG_MERGED_SUFFIX) &&
+        begins_with(path, MERGED_MAGIC, MERGED_MAGIC_BYTES))
+        return IS_MERGED;
+    if (catalog_name_is_told(name_of(path)) && begins_with(path, TOLD_MAGIC, strlen(TOLD_MAGIC)))
+        return IS_TOLD;
+    return IS_IMAGE;
 }
 
 /* A damaged fingerprint is still none of the images. */
@@ -73,6 +87,9 @@ static int take_named(struct catalog_images *images, const char *path, const str
         break;
     case IS_MERGED:
         error_set(&error, -EINVAL, "%s is a merged index, not an image", path);
+        break;
+    case IS_TOLD:
+        error_set(&error, -EINVAL, "%s is what an index tells other hosts, not an image", path);
         break;
     default:
         error_set(&error, -EINVAL, "%s is neither a file nor a block device nor a directory", path);

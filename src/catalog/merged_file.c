@@ -6,6 +6,7 @@
  * a checksum over what was seen of its directory and the kind of fingerprints,
  * 16 bits the number of images (65535: so many or more), 8 bits enum seen.
  */
+#include "catalog/internal.h"
 #include "catalog/merged.h"
 #include "catalog/merged_spool.h"
 #include "setmov/base_new_file.h"
@@ -239,7 +240,8 @@ static bool holds_else(const char *directory)
     if (entries == NULL)
         return false;
     while (!found && (entry = readdir(entries)) != NULL)
-        found = entry->d_name[0] != '.' && strcmp(entry->d_name, "lock") != 0;
+        found = entry->d_name[0] != '.' && strcmp(entry->d_name, "lock") != 0 &&
+                !catalog_name_is_told(entry->d_name);
     closedir(entries);
     return found;
 }

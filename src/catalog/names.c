@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Names of fingerprints in an index directory, and their kinds. Pure. */
 #include "catalog/internal.h"
+#include "setmov/catalog_manifest.h"
+#include "setmov/catalog_request.h"
 
 #define HASH_DIGITS    (CATALOG_HASH_BYTES - 1)
 #define KEY_ID_DIGITS  16
@@ -140,6 +142,13 @@ bool catalog_name_parse(const char *name, char ret_hash[CATALOG_HASH_BYTES],
 bool catalog_name_is_fingerprint(const char *name)
 {
     return name[0] != '.' && string_ends_with(name, CATALOG_SUFFIX);
+}
+
+bool catalog_name_is_told(const char *name)
+{
+    return strcmp(name, CATALOG_MANIFEST_NAME) == 0 ||
+           (name[0] != '.' && (string_ends_with(name, CATALOG_REQUEST_SUFFIX) ||
+                               string_ends_with(name, CATALOG_LEASE_SUFFIX)));
 }
 
 bool catalog_name_is_leftover(const char *name)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `setmov index`: keeps fingerprints of all images of a host in a directory. */
 #include "index.h"
+#include "configured.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -8,7 +9,8 @@
 #define DEFAULT_DIRECTORY "/var/lib/setmov/index"
 
 enum {
-    KEY_INDEX = OPTION_KEY_LONG,
+    KEY_CONFIG = OPTION_KEY_LONG,
+    KEY_INDEX,
     KEY_LIST,
     KEY_REREAD,
     KEY_NO_WAIT,
@@ -16,6 +18,9 @@ enum {
 };
 
 static const struct command_option option_table[] = {
+    {KEY_CONFIG, "config", "FILE",
+     "without --connect, directory or image: this host as the\nconfiguration has it, for its "
+     "peers to read (default:\n" CONFIG_PATH ", if it is there)"},
     {'c', "connect", "URI",
      "all volumes and disks that libvirt knows on this host\n('': its default connection)"},
     {KEY_INDEX, "index", "DIR",
@@ -35,7 +40,9 @@ static const struct command_option option_table[] = {
 
 static const struct command_syntax syntax = {
     .name = INDEX_COMMAND,
-    .synopsis = "[OPTION]... [DIR | IMAGE]...\n       setmov index --list [--index DIR] [--json]",
+    .synopsis = "[OPTION]... [DIR | IMAGE]...\n"
+                "       setmov index [--config FILE] [OPTION]...\n"
+                "       setmov index --list [--index DIR | --config FILE] [--json]",
     .description =
         "Keeps a fingerprint of each disk image below the directories, and of a libvirt\n"
         "host's pools and domains, in an index directory. Images that have not changed\n"
@@ -109,6 +116,9 @@ static int take_option(void *context, int key, const char *argument)
         options->connect = true;
         options->uri = *argument ? argument : NULL;
         return STATUS_OK;
+    case KEY_CONFIG:
+        options->config = argument;
+        return STATUS_OK;
     case KEY_INDEX:
         options->directory = argument;
         return STATUS_OK;
@@ -127,17 +137,35 @@ static int take_option(void *context, int key, const char *argument)
     }
 }
 
-static int check_options(struct index_options *options)
+/* What setmov.conf says for all hosts alike is not said otherwise for one run. */
+static int check_configured(const struct index_options *options)
 {
-    if (!*options->directory)
+    const struct blocks_settings *blocks = &options->blocks;
+
+    if (options->directory)
+        return command_usage_error(syntax.name,
+                                   "--index goes with --connect, a directory, an image or --list");
+    if (blocks->block_size_given || blocks->kind_given || blocks->has_key)
+        return command_usage_error(syntax.name,
+                                   "--block-size, --digest and --key-file go with --connect, a "
+                                   "directory or an image; without, the configuration says them");
+    return -1;
+}
+
+static int check_options(const struct index_options *options)
+{
+    if (options->directory && !*options->directory)
         return command_usage_error(syntax.name, "--index: a directory with an empty name");
     if (options->list && (options->operand_count > 0 || options->connect))
         return command_usage_error(syntax.name, "--list takes no images and no --connect");
-    if (!options->list && options->operand_count == 0 && !options->connect)
-        return command_usage_error(syntax.name, "no directory, image or --connect given");
+    if (options->config && (options->operand_count > 0 || options->connect || options->directory))
+        return command_usage_error(syntax.name,
+                                   "--config takes no --connect, no --index and no images");
+    if (!options->list && index_is_configured(options))
+        return check_configured(options);
     if (options->blocks.kind == DIGEST_KEYED_SHA256 && !options->blocks.has_key)
         return command_usage_error(syntax.name, "--digest keyed needs --key-file");
-    return blocks_prepare(syntax.name, &options->blocks);
+    return -1;
 }
 
 /* Returns an exit status, or -1 to go on. */
@@ -186,7 +214,9 @@ static int update(const struct index_options *options, const struct catalog_imag
     rc = catalog_update(options->directory, images, wishes, blocks->block_size_count, &how,
                         &summary, &err);
     index_report_pause(report);
-    if (rc == -ECANCELED || (rc < 0 && blocks_stopped(NULL)))
+    if (rc == 0 && options->offers)
+        index_offer(options, report);
+    if (rc == -ECANCELED || blocks_stopped(NULL))
         status = blocks_stop_exit(syntax.name);
     else if (rc < 0)
         status = command_error(syntax.name, "%s", err.text);
@@ -213,15 +243,41 @@ static int run(struct index_options *options)
     return update(options, &images);
 }
 
+static int prepare_and_run(struct index_options *options)
+{
+    int status = blocks_prepare(syntax.name, &options->blocks);
+
+    return status < 0 ? run(options) : status;
+}
+
+static int configure_and_run(struct index_options *options)
+{
+    struct config config;
+    int status = cli_config_read(syntax.name, options->config, &config);
+
+    if (status != STATUS_OK)
+        return status;
+    status = index_configure(options, &config);
+    if (status == STATUS_OK)
+        status = prepare_and_run(options);
+    config_release(&config);
+    return status;
+}
+
 int command_index(int argc, char **argv)
 {
-    struct index_options options = {.directory = DEFAULT_DIRECTORY};
+    struct index_options options = {.directory = NULL};
     int status;
 
     blocks_settings_init(&options.blocks, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
     status = parse_options(argc, argv, &options);
-    if (status < 0)
-        status = run(&options);
+    if (status < 0 && index_is_configured(&options)) {
+        status = configure_and_run(&options);
+    } else if (status < 0) {
+        if (!options.directory)
+            options.directory = DEFAULT_DIRECTORY;
+        status = prepare_and_run(&options);
+    }
     blocks_settings_release(&options.blocks);
     free(options.excludes);
     return status;

@@ -5,12 +5,18 @@
 
 #include "blocks.h"
 #include "setmov/catalog.h"
+#include "setmov/config.h"
 
 #define INDEX_COMMAND "index"
 
+struct index_report;
+struct peers_offering;
+
 struct index_options {
     struct blocks_settings blocks;
-    const char *directory; /* of the index */
+    const char *directory;       /* of the index; NULL: not given */
+    const char *config;          /* path; NULL: not given */
+    const struct config *offers; /* the host that setmov.conf describes; NULL: no such run */
     bool connect;
     const char *uri;       /* NULL: libvirt's default */
     const char **excludes; /* patterns */
@@ -19,6 +25,20 @@ struct index_options {
     int operand_count;
     bool json, list, reread, no_wait, verbose;
 };
+
+/* ---- the host of setmov.conf (index_configured.c) ------------------------------------- */
+
+/*
+ * Is all to be as the configuration says? Otherwise, or if it is to be and that
+ * cannot be told apart, the caller goes on with the options as they are.
+ */
+bool index_is_configured(const struct index_options *options);
+
+/* Takes index directory, connection, block sizes, digest and key; prints its errors. */
+int index_configure(struct index_options *options, const struct config *config);
+
+/* Behind a run: pool and manifest for the peers. What is wrong becomes one of the problems. */
+void index_offer(const struct index_options *options, struct index_report *report);
 
 /* ---- what there is (index_find.c) --------------------------------------------------- */
 
@@ -31,8 +51,6 @@ int index_find(struct index_options *options, struct catalog_images *images);
 
 /* ---- what came of it (index_report.c) ------------------------------------------------- */
 
-struct index_report;
-
 struct index_report *index_report_new(const struct index_options *options); /* NULL: no memory */
 void index_report_free(struct index_report *report);
 
@@ -42,6 +60,11 @@ void index_report_progress(void *context, const struct fingerprint_progress *pro
 
 /* Ends the progress bar of an image that was given up. */
 void index_report_pause(struct index_report *report);
+
+/* Something went wrong that concerns no image. */
+void index_report_problem(struct index_report *report, const char *error);
+/* What is offered to peers. */
+void index_report_offering(struct index_report *report, const struct peers_offering *offering);
 
 /* Prints the line at the end, or the JSON. The program's exit status. */
 int index_report_print(struct index_report *report, const struct catalog_images *images,

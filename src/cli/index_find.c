@@ -20,16 +20,31 @@ static int find_in_directories(const struct index_options *options, struct catal
     return STATUS_OK;
 }
 
+/* What the index itself holds is no image, though its directory is a pool, too. */
+static bool is_of_index(const char *path, const char *index)
+{
+    size_t length = strlen(index);
+
+    return strncmp(path, index, length) == 0 && path[length] == '/';
+}
+
 /*
  * Directories of pools are not taken as searched: libvirt's list of what is in
  * one is as old as the pool's last refresh. What is gone is missed by its file.
  */
-static int take_storage(const struct vm_storage *storage, struct catalog_images *images)
+static int take_storage(const struct index_options *options, const struct vm_storage *storage,
+                        struct catalog_images *images)
 {
+    CLEANUP(cleanup_free) char *index = realpath(options->directory, NULL);
     int rc = 0;
 
-    for (size_t i = 0; i < storage->count && rc == 0; i++)
+    for (size_t i = 0; i < storage->count && rc == 0; i++) {
+        CLEANUP(cleanup_free) char *path = realpath(storage->disks[i].path, NULL);
+
+        if (index && path && is_of_index(path, index))
+            continue;
         rc = catalog_images_add(images, storage->disks[i].path, storage->disks[i].format);
+    }
     for (size_t i = 0; i < storage->problem_count && rc == 0; i++) {
         struct error problem;
 
@@ -46,7 +61,7 @@ static int find_in_libvirt(struct index_options *options, struct catalog_images 
 
     if (vm_storage_list(options->uri, LIBVIRT_TIMEOUT_S, &storage, &err) < 0)
         return command_error(INDEX_COMMAND, "%s", err.text);
-    if (take_storage(&storage, images) < 0)
+    if (take_storage(options, &storage, images) < 0)
         return command_error(INDEX_COMMAND, "out of memory");
     /* A disk may well stand on an image in another pool: the administrator made both. */
     for (size_t i = 0; i < storage.directory_count; i++) {

@@ -3,6 +3,7 @@
 #include "human.h"
 #include "index.h"
 #include "report_json.h"
+#include "setmov/peers.h"
 
 #include <unistd.h>
 
@@ -12,6 +13,9 @@ struct index_report {
     struct blocks_bar *bar;                /* of the image that is being read, or NULL */
     double begun_s;                        /* when that reading began */
     struct json_object *images, *problems; /* arrays, with --json */
+    size_t own_problems;                   /* that neither libvirt's list nor the index had */
+    bool has_offering;
+    size_t offered_fingerprints, offered_vms;
 };
 
 struct index_report *index_report_new(const struct index_options *options)
@@ -106,6 +110,19 @@ static void tell_problem(struct index_report *report, const char *path, const ch
     }
 }
 
+void index_report_problem(struct index_report *report, const char *error)
+{
+    report->own_problems++;
+    tell_problem(report, "", error);
+}
+
+void index_report_offering(struct index_report *report, const struct peers_offering *offering)
+{
+    report->has_offering = true;
+    report->offered_fingerprints = offering->fingerprints;
+    report->offered_vms = offering->vms;
+}
+
 static void print_line(const struct catalog_report *event, double seconds)
 {
     struct blocks_shown path = blocks_show(event->path);
@@ -178,6 +195,25 @@ static void print_summary(const struct catalog_summary *summary, size_t problems
     putchar('\n');
 }
 
+static void print_offering(const struct index_report *report)
+{
+    printf("offered to peers: %zu fingerprint%s, %zu VM%s\n", report->offered_fingerprints,
+           report->offered_fingerprints == 1 ? "" : "s", report->offered_vms,
+           report->offered_vms == 1 ? "" : "s");
+}
+
+static struct json_object *offering_json(const struct index_report *report)
+{
+    struct json_object *object;
+
+    if (!report->has_offering)
+        return NULL;
+    object = json_object_new_object();
+    report_json_add(object, "fingerprints", json_object_new_uint64(report->offered_fingerprints));
+    report_json_add(object, "vms", json_object_new_uint64(report->offered_vms));
+    return object;
+}
+
 static struct json_object *summary_json(const struct catalog_summary *summary)
 {
     struct json_object *object = json_object_new_object();
@@ -195,7 +231,7 @@ static struct json_object *summary_json(const struct catalog_summary *summary)
 int index_report_print(struct index_report *report, const struct catalog_images *images,
                        const struct catalog_summary *summary)
 {
-    size_t problems = summary->problems + images->problem_count;
+    size_t problems = summary->problems + images->problem_count + report->own_problems;
     int status = summary->failed + problems > 0 ? STATUS_FAILED : STATUS_OK;
     struct json_object *root;
 
@@ -203,6 +239,8 @@ int index_report_print(struct index_report *report, const struct catalog_images 
         tell_problem(report, images->problems[i].path, images->problems[i].error.text);
     if (!report->options->json) {
         print_summary(summary, problems);
+        if (report->has_offering)
+            print_offering(report);
         return status;
     }
     root = json_object_new_object();
@@ -210,6 +248,8 @@ int index_report_print(struct index_report *report, const struct catalog_images 
     report_json_add(root, "summary", summary_json(summary));
     report_json_add(root, "images", report->images);
     report->images = NULL;
+    if (report->options->offers)
+        report_json_add(root, "offered", offering_json(report));
     report_json_add(root, "problems", report->problems);
     report->problems = NULL;
     if (report_json_print(INDEX_COMMAND, root) != STATUS_OK)

@@ -367,7 +367,14 @@ def what_is_named_must_be_an_image(bed):
 
 def wrong_use(bed):
     (bed.work / "file").write_bytes(b"x" * 512)
-    bed.refused("no directory", "index", status=2)
+    (bed.work / "bad.conf").write_text("[setmov]\nindx = /srv\n")
+    bed.refused("no.conf: No such file", "index", "--config", "no.conf")
+    bed.refused("bad.conf:2: ", "index", "--config", "bad.conf")
+    bed.refused("bad.conf:2: ", "index", "--list", "--config", "bad.conf")
+    bed.refused("--config", "index", "--config", "bad.conf", "file", status=2)
+    bed.refused("--config", "index", "--config", "bad.conf", "--index", "x", "--list", status=2)
+    for option in (("--index", "x"), ("--block-size", "512"), ("--digest", "md5")):
+        bed.refused(option[0], "index", *option, status=2)
     bed.refused("--list", "index", "--list", "file", status=2)
     bed.refused("--key-file", "index", "--digest", "keyed", "file", status=2)
     bed.refused("513", "index", "--block-size", "512,513", "file", status=2)

@@ -37,11 +37,15 @@ static void names_say_what_they_are(void **state)
         {{.kind = DIGEST_KEYED_SHA256, .block_size = 4096, .key_id = {0, 1, 0xab, 0xff}},
          HASH ".keyed-0001abff00000000-4096.fingerprint"},
     };
+    static const char *const merged[] = {"md5-512.merged", "sha256-65536.merged",
+                                         "keyed-0001abff00000000-4096.merged"};
     char name[CATALOG_NAME_BYTES], hash[CATALOG_HASH_BYTES];
     struct catalog_kind kind;
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        catalog_merged_name(&cases[i].kind, name);
+        assert_string_equal(name, merged[i]);
         catalog_name_make(HASH, &cases[i].kind, name);
         assert_string_equal(name, cases[i].name);
         assert_true(catalog_name_parse(name, hash, &kind));
@@ -115,6 +119,18 @@ static void fingerprints_are_known_by_their_ending(void **state)
     assert_false(catalog_name_is_fingerprint(".hidden.fingerprint"));
     assert_false(catalog_name_is_fingerprint("disk.fingerprint.raw"));
     assert_false(catalog_name_is_fingerprint(""));
+}
+
+static void what_hosts_are_told_has_names_of_its_own(void **state)
+{
+    (void)state;
+    assert_true(catalog_name_is_told("manifest"));
+    assert_true(catalog_name_is_told("a.request"));
+    assert_true(catalog_name_is_told("a.lease"));
+    assert_false(catalog_name_is_told(".request"));
+    assert_false(catalog_name_is_told("manifest2"));
+    assert_false(catalog_name_is_told("lease"));
+    assert_false(catalog_name_is_told("a.lease.raw"));
 }
 
 static void kinds_that_are_asked_for(void **state)
@@ -294,6 +310,7 @@ int main(void)
         cmocka_unit_test(other_names_are_none),
         cmocka_unit_test(only_our_leftovers_are_ours),
         cmocka_unit_test(fingerprints_are_known_by_their_ending),
+        cmocka_unit_test(what_hosts_are_told_has_names_of_its_own),
         cmocka_unit_test(kinds_that_are_asked_for),
         cmocka_unit_test(lies_in_knows_directories),
         cmocka_unit_test(what_is_as_it_was_holds),
