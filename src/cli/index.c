@@ -161,7 +161,7 @@ static int check_options(const struct index_options *options)
     if (options->config && (options->operand_count > 0 || options->connect || options->directory))
         return command_usage_error(syntax.name,
                                    "--config takes no --connect, no --index and no images");
-    if (!options->list && index_is_configured(options))
+    if (!options->list && options->operand_count == 0 && !options->connect)
         return check_configured(options);
     if (options->blocks.kind == DIGEST_KEYED_SHA256 && !options->blocks.has_key)
         return command_usage_error(syntax.name, "--digest keyed needs --key-file");

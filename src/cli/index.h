@@ -28,10 +28,7 @@ struct index_options {
 
 /* ---- the host of setmov.conf (index_configured.c) ------------------------------------- */
 
-/*
- * Is all to be as the configuration says? Otherwise, or if it is to be and that
- * cannot be told apart, the caller goes on with the options as they are.
- */
+/* Is all as the configuration says: no images, no connection, no index directory given? */
 bool index_is_configured(const struct index_options *options);
 
 /* Takes index directory, connection, block sizes, digest and key; prints its errors. */
