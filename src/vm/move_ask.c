@@ -211,6 +211,8 @@ static int ask_all(struct asking *asking, const char *own_host_uuid)
     const struct vm_move *vm = asking->vm;
     int r = ask_host(asking, own_host_uuid);
 
+    if (asking->obstacles->count > 0)
+        return r; /* all else would be said of the VM itself */
     if (r == 0 && !asking->is_lost)
         r = ask_clash(asking);
     if (r == 0 && !asking->is_lost)

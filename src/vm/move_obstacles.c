@@ -48,10 +48,21 @@ static int check_sealed(const xmlNode *domain, struct vm_move *vm)
 
 /* ---- devices that are of this host --------------------------------------------------------- */
 
+/* libvirt unplugs it for the way: another card stands in for it. */
+static bool is_left_behind(xmlNode *node)
+{
+    char type[WORD_BYTES];
+
+    return xml_attribute(xml_child(node, "teaming"), "type", type, sizeof(type)) &&
+           strcmp(type, "transient") == 0;
+}
+
 static int check_hostdev(xmlNode *node, struct vm_move *vm)
 {
     char type[WORD_BYTES], mode[WORD_BYTES];
 
+    if (is_left_behind(node))
+        return 0;
     xml_attribute(node, "type", type, sizeof(type));
     xml_attribute(node, "mode", mode, sizeof(mode));
     return vm_lines_add(&vm->obstacles, "a device of this host is passed through (<hostdev> %s %s)",
@@ -69,6 +80,8 @@ static int check_interface(xmlNode *node, struct vm_move *vm)
     };
     char type[WORD_BYTES], mac[WORD_BYTES];
 
+    if (is_left_behind(node))
+        return 0;
     xml_attribute(node, "type", type, sizeof(type));
     xml_attribute(xml_child(node, "mac"), "address", mac, sizeof(mac));
     for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Moves a VM by libvirt alone, disks included. */
-#include "vm/domain.h"
+#include "vm/move_left.h"
 #include "vm/move_xml.h"
 
 #include <errno.h>
@@ -52,13 +52,13 @@ static int add_flat_xml(virDomainPtr domain, unsigned flags, const char *paramet
     return r;
 }
 
-static int fill_parameters(virDomainPtr domain, bool persistent, const char *migrate_uri,
+static int fill_parameters(virDomainPtr domain, unsigned migrate_flags, const char *migrate_uri,
                            uint64_t bandwidth_bits_per_s, struct parameters *parameters,
                            struct error *err)
 {
     int r = add_flat_xml(domain, 0, VIR_MIGRATE_PARAM_DEST_XML, parameters, err);
 
-    if (r == 0 && persistent)
+    if (r == 0 && migrate_flags & VIR_MIGRATE_PERSIST_DEST)
         r = add_flat_xml(domain, VIR_DOMAIN_XML_INACTIVE, VIR_MIGRATE_PARAM_PERSIST_XML, parameters,
                          err);
     if (r < 0)
@@ -73,25 +73,28 @@ static int fill_parameters(virDomainPtr domain, bool persistent, const char *mig
 }
 
 /* A VM that is off goes as a definition; its disks would stay. */
-static int check_no_disks(virDomainPtr domain, struct error *err)
+static int check_no_disks(virDomainPtr domain, const struct disk_list *disks, struct error *err)
 {
-    CLEANUP(disk_list_release) struct disk_list disks = {NULL, 0, 0};
-    CLEANUP(cleanup_free) char *xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE);
-    int r;
+    for (size_t i = 0; i < disks->count; i++)
+        if (disk_goes_along(&disks->disks[i]))
+            return error_set(err, -ENOTSUP,
+                             "'%.200s' is off, and libvirt does not take the disks of such a VM "
+                             "along",
+                             virDomainGetName(domain));
+    return 0;
+}
+
+static int read_disks(virDomainPtr domain, struct disk_list *ret_disks, struct error *err)
+{
+    CLEANUP(cleanup_free) char *xml = virDomainGetXMLDesc(domain, 0);
 
     if (!xml)
         return peer_error(err, "'%.200s'", virDomainGetName(domain));
-    r = disk_list_parse(text_of(xml, strlen(xml)), &disks, err);
-    for (size_t i = 0; i < disks.count && r == 0; i++)
-        if (disk_goes_along(&disks.disks[i]))
-            r = error_set(err, -ENOTSUP,
-                          "'%.200s' is off, and libvirt does not take the disks of such a VM along",
-                          virDomainGetName(domain));
-    return r;
+    return disk_list_parse(text_of(xml, strlen(xml)), ret_disks, err);
 }
 
-static int flags_for(virDomainPtr domain, unsigned *ret_flags, bool *ret_persistent,
-                     struct error *err)
+static int read_flags(virDomainPtr domain, const struct disk_list *disks, unsigned *ret_flags,
+                      struct error *err)
 {
     int active = virDomainIsActive(domain), persistent = virDomainIsPersistent(domain);
     unsigned flags = active ? VIR_MIGRATE_LIVE | VIR_MIGRATE_NON_SHARED_DISK : VIR_MIGRATE_OFFLINE;
@@ -101,17 +104,34 @@ static int flags_for(virDomainPtr domain, unsigned *ret_flags, bool *ret_persist
     if (persistent)
         flags |= VIR_MIGRATE_PERSIST_DEST | VIR_MIGRATE_UNDEFINE_SOURCE;
     *ret_flags = flags;
-    *ret_persistent = persistent == 1;
-    return active ? 0 : check_no_disks(domain, err);
+    return active ? 0 : check_no_disks(domain, disks, err);
+}
+
+static int move(virDomainPtr domain, struct vm_peer *to, const struct disk_list *disks,
+                const struct parameters *parameters, unsigned flags, struct error *err)
+{
+    CLEANUP(vm_lines_release) struct vm_lines missing = {NULL, 0, 0};
+    CLEANUP(cleanup_domain) virDomainPtr moved = NULL;
+    struct error why;
+
+    if (flags & VIR_MIGRATE_NON_SHARED_DISK && move_left_expect(to, disks, &missing) < 0)
+        return error_set(err, -ENOMEM, "out of memory");
+    moved = virDomainMigrate3(domain, to->connection, parameters->list, (unsigned)parameters->count,
+                              flags);
+    if (moved)
+        return 0;
+    error_set(&why, -EIO, "%s", peer_last_message());
+    move_left_remove(to, &missing, &why);
+    return error_set(err, -EIO, "%s", why.text);
 }
 
 int vm_move_plain(struct vm_peer *from, struct vm_peer *to, const struct uuid *uuid,
                   const char *migrate_uri, uint64_t bandwidth_bits_per_s, struct error *err)
 {
-    CLEANUP(cleanup_domain) virDomainPtr domain = NULL, moved = NULL;
+    CLEANUP(cleanup_domain) virDomainPtr domain = NULL;
+    CLEANUP(disk_list_release) struct disk_list disks = {NULL, 0, 0};
     CLEANUP(cleanup_parameters) struct parameters parameters = {NULL, 0, 0};
     char uuid_text[UUID_TEXT_BYTES];
-    bool persistent = false;
     unsigned flags = 0;
     int r;
 
@@ -121,13 +141,10 @@ int vm_move_plain(struct vm_peer *from, struct vm_peer *to, const struct uuid *u
         return error_set(err, -ENOENT, "no VM has the UUID %s here", uuid_text);
     if (!domain)
         return peer_error(err, "%s", uuid_text);
-    r = flags_for(domain, &flags, &persistent, err);
+    r = read_disks(domain, &disks, err);
     if (r == 0)
-        r = fill_parameters(domain, persistent, migrate_uri, bandwidth_bits_per_s, &parameters,
-                            err);
-    if (r < 0)
-        return r;
-    moved = virDomainMigrate3(domain, to->connection, parameters.list, (unsigned)parameters.count,
-                              flags);
-    return moved ? 0 : error_set(err, -EIO, "%s", peer_last_message());
+        r = read_flags(domain, &disks, &flags, err);
+    if (r == 0)
+        r = fill_parameters(domain, flags, migrate_uri, bandwidth_bits_per_s, &parameters, err);
+    return r < 0 ? r : move(domain, to, &disks, &parameters, flags, err);
 }

@@ -5,11 +5,18 @@
 #include "vm/move_xml.h"
 
 #include <errno.h>
+#include <libvirt/virterror.h>
 #include <sys/vfs.h>
 
 static int no_memory(struct error *err)
 {
     return error_set(err, -ENOMEM, "out of memory");
+}
+
+/* A driver that does not know of something has none of it. */
+static bool is_unsupported(void)
+{
+    return virGetLastErrorCode() == VIR_ERR_NO_SUPPORT;
 }
 
 /* ---- snapshots, saved state --------------------------------------------------------------- */
@@ -29,7 +36,7 @@ static int check_snapshots(virDomainPtr domain, const char *handle, struct vm_mo
     for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
         int count = virDomainSnapshotNum(domain, kinds[i].flag);
 
-        if (count < 0)
+        if (count < 0 && !is_unsupported())
             return peer_error(err, "the snapshots of '%s' cannot be listed", vm->name);
         if (count > 0 &&
             vm_lines_add(&vm->obstacles, "it has %d %s%s (virsh snapshot-list %s)", count,
@@ -44,7 +51,7 @@ static int check_saved(virDomainPtr domain, const char *handle, struct vm_move *
 {
     int saved = vm->active ? 0 : virDomainHasManagedSaveImage(domain, 0);
 
-    if (saved < 0)
+    if (saved < 0 && !is_unsupported())
         return peer_error(err, "whether '%s' is saved cannot be told", vm->name);
     if (saved > 0 && vm_lines_add(&vm->obstacles,
                                   "it is saved, and what it was doing would stay here (virsh start "
@@ -86,7 +93,9 @@ static int check_job(virDomainPtr domain, const char *handle, struct vm_move *vm
     if (!vm->active)
         return 0;
     if (virDomainGetJobStats(domain, &type, &parameters, &count, 0) < 0)
-        return peer_error(err, "whether a job of '%s' runs cannot be told", vm->name);
+        return is_unsupported()
+                   ? 0
+                   : peer_error(err, "whether a job of '%s' runs cannot be told", vm->name);
     virTypedParamsGetInt(parameters, count, VIR_DOMAIN_JOB_OPERATION, &operation);
     virTypedParamsFree(parameters, count);
     if (type != VIR_DOMAIN_JOB_BOUNDED && type != VIR_DOMAIN_JOB_UNBOUNDED)

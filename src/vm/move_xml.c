@@ -73,28 +73,26 @@ static int read_cpu(const xmlNode *domain, struct vm_move *vm, bool *ret_host_cp
 
 /* ---- networks ------------------------------------------------------------------------- */
 
+/*
+ * Of a libvirt network the name counts, whatever it gives the interface here:
+ * the same network may give another device elsewhere.
+ */
 static int read_interface(xmlNode *node, struct vm_move *vm)
 {
-    static const struct {
-        const char *type, *attribute;
-        bool is_network;
-    } kinds[] = {
-        {"network", "network", true},
-        {"bridge", "bridge", false},
-        {"direct", "dev", false},
-    };
-    CLEANUP(cleanup_free) char *name = NULL;
+    CLEANUP(cleanup_free) char *network = NULL, *name = NULL;
+    xmlNode *source = xml_child(node, "source");
     char type[32];
 
+    if (xml_attribute_dup(source, "network", &network) < 0)
+        return -ENOMEM;
+    if (network)
+        return lines_add_once(&vm->networks, network);
     xml_attribute(node, "type", type, sizeof(type));
-    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
-        if (strcmp(type, kinds[i].type) != 0)
-            continue;
-        if (xml_attribute_dup(xml_child(node, "source"), kinds[i].attribute, &name) < 0)
-            return -ENOMEM;
-        return name ? lines_add_once(kinds[i].is_network ? &vm->networks : &vm->bridges, name) : 0;
-    }
-    return 0;
+    if (strcmp(type, "bridge") != 0 && strcmp(type, "direct") != 0)
+        return 0;
+    if (xml_attribute_dup(source, strcmp(type, "bridge") == 0 ? "bridge" : "dev", &name) < 0)
+        return -ENOMEM;
+    return name ? lines_add_once(&vm->bridges, name) : 0;
 }
 
 static int read_interfaces(const xmlNode *devices, struct vm_move *vm)

@@ -27,7 +27,7 @@ static void print_vm(const struct vm_move *vm)
     uuid_format(&vm->uuid, uuid);
     printf("name %s\nuuid %s\nactive %d\nmemory %llu\nvcpus %u\nmachine %s %s %s\n", vm->name, uuid,
            vm->active, (unsigned long long)vm->memory_bytes, vm->vcpus, vm->type, vm->arch,
-           vm->machine);
+           vm->machine ? vm->machine : "?");
     printf("cpu %s\n", vm->cpu ? "yes" : "no");
     for (size_t i = 0; i < vm->disk_count; i++)
         printf("disk %s %s %s capacity %llu allocated %llu layers %zu\n", vm->disks[i].target,

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Removes what a failed move leaves at the destination. */
+#include "vm/move_left.h"
+
+#include <errno.h>
+#include <libvirt/virterror.h>
+
+/*
+ * The file as the pool of its directory sees it now. False: nobody can tell.
+ * `ret_volume` is NULL where there is none.
+ */
+static bool look(struct vm_peer *to, const char *path, virStorageVolPtr *ret_volume)
+{
+    CLEANUP(cleanup_pool) virStoragePoolPtr pool = NULL;
+    CLEANUP(cleanup_free) char *directory = strdup(path);
+    char *slash = directory ? strrchr(directory, '/') : NULL;
+
+    *ret_volume = NULL;
+    if (!slash || slash == directory)
+        return false;
+    *slash = '\0';
+    pool = virStoragePoolLookupByTargetPath(to->connection, directory);
+    if (!pool || virStoragePoolRefresh(pool, 0) < 0)
+        return false;
+    *ret_volume = virStorageVolLookupByName(pool, slash + 1);
+    return *ret_volume || virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL;
+}
+
+int move_left_expect(struct vm_peer *to, const struct disk_list *disks,
+                     struct vm_lines *ret_missing)
+{
+    for (size_t i = 0; i < disks->count; i++) {
+        CLEANUP(cleanup_volume) virStorageVolPtr volume = NULL;
+        const struct disk_facts *disk = &disks->disks[i];
+
+        if (!disk_goes_along(disk) || !disk->path || strcmp(disk->type, "file") != 0)
+            continue;
+        if (look(to, disk->path, &volume) && !volume && lines_add_once(ret_missing, disk->path) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* True: nothing is there any more. */
+static bool remove_one(struct vm_peer *to, const char *path, const struct vm_lines *in_use)
+{
+    CLEANUP(cleanup_volume) virStorageVolPtr volume = NULL;
+
+    if (!look(to, path, &volume))
+        return false;
+    if (!volume)
+        return true;
+    return in_use && !lines_have(in_use, path) && virStorageVolDelete(volume, 0) == 0;
+}
+
+void move_left_remove(struct vm_peer *to, const struct vm_lines *missing, struct error *err)
+{
+    CLEANUP(vm_lines_release) struct vm_lines in_use = {NULL, 0, 0};
+    bool known = missing->count > 0 && vm_files_in_use(to, &in_use, NULL) == 0;
+
+    for (size_t i = 0; i < missing->count; i++)
+        if (!remove_one(to, missing->lines[i], known ? &in_use : NULL))
+            error_set(err, 0, "%s; %s may be left over there", err->text, missing->lines[i]);
+}
