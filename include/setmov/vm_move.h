@@ -39,6 +39,7 @@ struct vm_move {
      * it runs on the host's own CPU. NULL: nothing is asked.
      */
     char *cpu;
+    bool cpu_is_of_host;      /* the latter */
     struct vm_lines networks; /* libvirt networks that its interfaces are on */
     struct vm_lines bridges;  /* bridges, and devices of direct interfaces */
     struct vm_move_disk *disks;

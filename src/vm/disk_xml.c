@@ -2,6 +2,8 @@
 /* Reads the disks of a domain's XML. Pure. */
 #include "vm/disk_xml.h"
 
+#include "vm/xml.h"
+
 #include <errno.h>
 
 #define MAX_DISKS  4096

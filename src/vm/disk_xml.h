@@ -4,7 +4,8 @@
 #define SETMOV_VM_DISK_XML_H
 
 #include "vm/lines.h"
-#include "vm/xml.h"
+
+struct _xmlNode; /* of libxml2, whose headers only parsers need */
 
 struct disk_facts {
     char *target;        /* "vda"; never NULL */
@@ -25,7 +26,7 @@ struct disk_list {
 };
 
 /* Of a <devices> element (may be NULL). -ENOMEM. Releases nothing. */
-int disk_list_read(const xmlNode *devices, struct disk_list *list);
+int disk_list_read(const struct _xmlNode *devices, struct disk_list *list);
 /* Of a whole domain. -EBADMSG, -ENOMEM. */
 int disk_list_parse(struct text xml, struct disk_list *ret_list, struct error *err);
 void disk_list_release(struct disk_list *list);

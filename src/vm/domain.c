@@ -3,6 +3,7 @@
 #include "vm/domain.h"
 
 #include "vm/storage_xml.h"
+#include "vm/xml.h"
 
 #include <errno.h>
 #include <sys/stat.h>

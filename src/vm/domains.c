@@ -61,7 +61,6 @@ static int read_domain(struct vm_peer *peer, virDomainPtr domain, struct vm_doma
     CLEANUP(disk_list_release) struct disk_list disks = {NULL, 0, 0};
     CLEANUP(vm_move_release) struct vm_move facts = {.name = NULL};
     CLEANUP(cleanup_free) char *xml = NULL;
-    bool host_cpu;
     int active = virDomainIsActive(domain), r;
 
     xml = active < 0 ? NULL : virDomainGetXMLDesc(domain, 0);
@@ -72,7 +71,7 @@ static int read_domain(struct vm_peer *peer, virDomainPtr domain, struct vm_doma
     facts.name = into->name ? strdup(into->name) : NULL;
     if (!facts.name)
         return no_memory(err);
-    r = move_xml_read(text_of(xml, strlen(xml)), &facts, &disks, &host_cpu, err);
+    r = move_xml_read(text_of(xml, strlen(xml)), &facts, &disks, err);
     if (r < 0)
         return r;
     into->memory_bytes = facts.memory_bytes;

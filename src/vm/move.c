@@ -141,7 +141,6 @@ static int read_xml(struct vm_peer *peer, virDomainPtr domain, struct vm_move *v
 {
     CLEANUP(cleanup_free) char *live = NULL, *host = NULL;
     char host_uuid[UUID_TEXT_BYTES];
-    bool host_cpu = false;
     int r;
 
     vm->xml = virDomainGetXMLDesc(domain,
@@ -150,12 +149,11 @@ static int read_xml(struct vm_peer *peer, virDomainPtr domain, struct vm_move *v
     live = vm->xml && vm->active ? virDomainGetXMLDesc(domain, 0) : NULL;
     if (!vm->xml || (vm->active && !live))
         return peer_error(err, "'%s'", vm->name);
-    r = vm->active
-            ? move_xml_read(text_of(live, strlen(live)), vm, ret_disks, &host_cpu, err)
-            : move_xml_read(text_of(vm->xml, strlen(vm->xml)), vm, ret_disks, &host_cpu, err);
+    r = vm->active ? move_xml_read(text_of(live, strlen(live)), vm, ret_disks, err)
+                   : move_xml_read(text_of(vm->xml, strlen(vm->xml)), vm, ret_disks, err);
     if (r < 0)
         return error_prefix(err, r, "'%s'", vm->name);
-    if (!host_cpu)
+    if (!vm->cpu_is_of_host)
         return 0;
     host = virConnectGetCapabilities(peer->connection);
     if (!host)

@@ -117,15 +117,22 @@ static int ask_machine(struct asking *asking)
                         vm->vcpus, most);
 }
 
-/* Where the driver cannot compare with what the hypervisor offers, with the host's CPU. */
+/*
+ * The CPU of a VM is held against what the hypervisor there offers; where the
+ * driver cannot do that, and that of a host (of which no hypervisor offers all),
+ * against the CPU there.
+ */
 static int compare(struct asking *asking)
 {
     const struct vm_move *vm = asking->vm;
     virConnectPtr connection = asking->peer->connection;
-    int result = virConnectCompareHypervisorCPU(connection, NULL, vm->arch, vm->machine, vm->type,
-                                                vm->cpu, VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE);
+    int result = VIR_CPU_COMPARE_ERROR;
 
-    if (result == VIR_CPU_COMPARE_ERROR && virGetLastErrorCode() == VIR_ERR_NO_SUPPORT)
+    if (!vm->cpu_is_of_host)
+        result = virConnectCompareHypervisorCPU(connection, NULL, vm->arch, vm->machine, vm->type,
+                                                vm->cpu, VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE);
+    if (vm->cpu_is_of_host ||
+        (result == VIR_CPU_COMPARE_ERROR && virGetLastErrorCode() == VIR_ERR_NO_SUPPORT))
         result =
             virConnectCompareCPU(connection, vm->cpu, VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE);
     return result;

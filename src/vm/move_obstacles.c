@@ -86,7 +86,8 @@ static int check_interface(xmlNode *node, struct vm_move *vm)
     xml_attribute(xml_child(node, "mac"), "address", mac, sizeof(mac));
     for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++)
         if (strcmp(type, kinds[i].type) == 0)
-            return vm_lines_add(&vm->obstacles, "interface %s %s", mac, kinds[i].what);
+            return vm_lines_add(&vm->obstacles, "interface%s%s %s", mac[0] != '\0' ? " " : "", mac,
+                                kinds[i].what);
     return 0;
 }
 

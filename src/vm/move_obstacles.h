@@ -4,6 +4,7 @@
 #define SETMOV_VM_MOVE_OBSTACLES_H
 
 #include "vm/disk_xml.h"
+#include "vm/xml.h"
 
 /* Adds to vm->obstacles; vm->name and vm->active are there already. -ENOMEM. */
 int move_obstacles_of_xml(const xmlNode *domain, struct vm_move *vm);

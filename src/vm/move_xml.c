@@ -56,17 +56,16 @@ static int read_machine(xmlNode *domain, struct vm_move *vm, struct error *err)
 }
 
 /* What runs on the host's own CPU is held against that of the other host; off, it takes any. */
-static int read_cpu(const xmlNode *domain, struct vm_move *vm, bool *ret_host_cpu,
-                    struct error *err)
+static int read_cpu(const xmlNode *domain, struct vm_move *vm, struct error *err)
 {
     xmlNode *cpu = xml_child(domain, "cpu");
     bool is_virtual = !vm->type || strcmp(vm->type, "qemu") == 0;
     char mode[32];
 
     xml_attribute(cpu, "mode", mode, sizeof(mode));
-    *ret_host_cpu = vm->active && !is_virtual &&
-                    (strcmp(mode, "host-passthrough") == 0 || strcmp(mode, "maximum") == 0);
-    if (!cpu || *ret_host_cpu)
+    vm->cpu_is_of_host = vm->active && !is_virtual &&
+                         (strcmp(mode, "host-passthrough") == 0 || strcmp(mode, "maximum") == 0);
+    if (!cpu || vm->cpu_is_of_host)
         return 0;
     return xml_write_element(cpu, &vm->cpu) < 0 ? no_memory(err) : 0;
 }
@@ -106,7 +105,7 @@ static int read_interfaces(const xmlNode *devices, struct vm_move *vm)
 }
 
 int move_xml_read(struct text xml, struct vm_move *vm, struct disk_list *ret_disks,
-                  bool *ret_host_cpu, struct error *err)
+                  struct error *err)
 {
     CLEANUP(disk_list_release) struct disk_list disks = {NULL, 0, 0};
     CLEANUP(xml_cleanup) xmlDocPtr tree = NULL;
@@ -122,7 +121,7 @@ int move_xml_read(struct text xml, struct vm_move *vm, struct disk_list *ret_dis
     if (r == 0)
         r = read_machine(domain, vm, err);
     if (r == 0)
-        r = read_cpu(domain, vm, ret_host_cpu, err);
+        r = read_cpu(domain, vm, err);
     if (r < 0)
         return r;
     if (read_interfaces(devices, vm) < 0 || disk_list_read(devices, &disks) < 0 ||

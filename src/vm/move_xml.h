@@ -9,12 +9,11 @@
  * Fills in what the XML tells: memory, CPUs, type, architecture, machine, CPU,
  * networks, bridges, and the obstacles that can be seen in it. Name, UUID and
  * `active` are there already. `ret_disks` has all disks, released by the caller;
- * vm->disks is the caller's to make of them. `ret_host_cpu`: the VM runs on its
- * host's own CPU, and vm->cpu is not set. -EBADMSG, -ENOMEM; `vm` may be half
- * filled then.
+ * vm->disks is the caller's to make of them, and so is vm->cpu where it is that of the host.
+ * -EBADMSG, -ENOMEM; `vm` may be half filled then.
  */
 int move_xml_read(struct text xml, struct vm_move *vm, struct disk_list *ret_disks,
-                  bool *ret_host_cpu, struct error *err);
+                  struct error *err);
 
 /* How to call the VM in a command line: its name where it needs no quotes, else its UUID. */
 const char *move_handle(const struct vm_move *vm, char uuid_text[UUID_TEXT_BYTES]);
