@@ -83,8 +83,9 @@ static bool is_time(int64_t time_s)
     return time_s >= 0 && time_s <= LINES_TIME_MAX;
 }
 
-static int read_host(const struct catalog_known *known, const uint8_t *line,
-                     struct catalog_known_host *host, struct error *err)
+/* NULL, or what is wrong. */
+static const char *read_host(const struct catalog_known *known, const uint8_t *line,
+                             struct catalog_known_host *host)
 {
     uint32_t flags = get_u32(line + KNOWN_HOST_FLAGS);
 
@@ -102,14 +103,13 @@ static int read_host(const struct catalog_known *known, const uint8_t *line,
         .pool_free_bytes = get_u64(line + KNOWN_HOST_POOL_FREE),
     };
     if (host->name == NULL || !config_is_name(host->name))
-        return damaged(known, err, "a host's name");
+        return "a host's name";
     if (host->directory == NULL ||
-        (host->problem == NULL && get_u32(line + KNOWN_HOST_PROBLEM) != KNOWN_NO_STRING))
-        return damaged(known, err, "what it says of a host");
-    if ((flags & ~(uint32_t)KNOWN_HOST_IS_SELF) != 0 || !is_time(host->read_s) ||
+        (host->problem == NULL && get_u32(line + KNOWN_HOST_PROBLEM) != KNOWN_NO_STRING) ||
+        (flags & ~(uint32_t)KNOWN_HOST_IS_SELF) != 0 || !is_time(host->read_s) ||
         !is_time(host->made_s))
-        return damaged(known, err, "what it says of a host");
-    return 0;
+        return "what it says of a host";
+    return NULL;
 }
 
 static int read_hosts(struct catalog_known *known, struct error *err)
@@ -120,12 +120,12 @@ static int read_hosts(struct catalog_known *known, struct error *err)
     if (known->hosts == NULL)
         return error_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < known->host_count; i++, line += KNOWN_HOST_BYTES) {
-        int rc = read_host(known, line, &known->hosts[i], err);
+        const char *wrong = read_host(known, line, &known->hosts[i]);
 
-        if (rc < 0)
-            return rc;
-        if (i > 0 && strcmp(known->hosts[i - 1].name, known->hosts[i].name) >= 0)
-            return damaged(known, err, "the order of hosts");
+        if (wrong == NULL && i > 0 && strcmp(known->hosts[i - 1].name, known->hosts[i].name) >= 0)
+            wrong = "the order of hosts";
+        if (wrong != NULL)
+            return damaged(known, err, wrong);
     }
     return 0;
 }

@@ -49,9 +49,8 @@ static bool is_time(int64_t time_s)
 
 static int order_hosts(struct encoder *encoder, const struct catalog_known_source *sources)
 {
-    encoder->sources = calloc(encoder->host_count + 1, sizeof(*encoder->sources));
-    if (encoder->sources == NULL)
-        return error_set(encoder->err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < encoder->host_count; i++)
+        encoder->sources[i] = &sources[i];
     for (size_t i = 0; i < encoder->host_count; i++) {
         const struct catalog_known_host *host = &sources[i].host;
 
@@ -60,7 +59,6 @@ static int order_hosts(struct encoder *encoder, const struct catalog_known_sourc
         if (!is_time(host->read_s) || !is_time(host->made_s))
             return error_set(encoder->err, -EINVAL, "host %s: no time when it was read, or made",
                              host->name);
-        encoder->sources[i] = &sources[i];
     }
     qsort(encoder->sources, encoder->host_count, sizeof(*encoder->sources), by_name);
     for (size_t i = 1; i < encoder->host_count; i++) {
@@ -75,9 +73,6 @@ static int order_vms(struct encoder *encoder)
 {
     size_t at = 0;
 
-    encoder->entries = calloc(encoder->vm_count + 1, sizeof(*encoder->entries));
-    if (encoder->entries == NULL)
-        return error_set(encoder->err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < encoder->host_count; i++) {
         const struct catalog_manifest *manifest = encoder->sources[i]->manifest;
 
@@ -144,12 +139,7 @@ static int measure(struct encoder *encoder, const struct catalog_known_source *s
         return error_set(encoder->err, -EOVERFLOW,
                          "%zu VMs with %zu disks are more than can be known", encoder->vm_count,
                          encoder->disk_count);
-    encoder->strings_at = KNOWN_HEADER_BYTES + encoder->host_count * KNOWN_HOST_BYTES +
-                          encoder->vm_count * KNOWN_VM_BYTES +
-                          encoder->disk_count * KNOWN_DISK_BYTES;
-    encoder->length = encoder->strings_at + encoder->strings_length;
-    encoder->bytes = calloc(1, encoder->length);
-    return encoder->bytes != NULL ? 0 : error_set(encoder->err, -ENOMEM, "out of memory");
+    return 0;
 }
 
 /* ---- writing -------------------------------------------------------------------------- */
@@ -252,6 +242,18 @@ static void put_all(struct encoder *encoder, int64_t made_s)
     put_u64(bytes + KNOWN_AT_CHECKSUM, known_checksum(bytes, encoder->length));
 }
 
+static int encode(struct encoder *encoder, const struct catalog_known_source *sources,
+                  int64_t made_s)
+{
+    int rc = order_hosts(encoder, sources);
+
+    if (rc == 0)
+        rc = order_vms(encoder);
+    if (rc == 0)
+        put_all(encoder, made_s);
+    return rc;
+}
+
 int catalog_known_encode(const struct catalog_known_source *sources, size_t count, int64_t made_s,
                          uint8_t **ret_bytes, size_t *ret_length, struct error *err)
 {
@@ -260,17 +262,24 @@ int catalog_known_encode(const struct catalog_known_source *sources, size_t coun
 
     if (!is_time(made_s))
         return error_set(err, -EINVAL, "made at no time: %lld", (long long)made_s);
-    rc = order_hosts(&encoder, sources);
-    if (rc == 0)
-        rc = measure(&encoder, sources);
-    if (rc == 0)
-        rc = order_vms(&encoder);
-    if (rc == 0) {
-        put_all(&encoder, made_s);
+    rc = measure(&encoder, sources);
+    if (rc < 0)
+        return rc;
+    encoder.strings_at = KNOWN_HEADER_BYTES + encoder.host_count * KNOWN_HOST_BYTES +
+                         encoder.vm_count * KNOWN_VM_BYTES + encoder.disk_count * KNOWN_DISK_BYTES;
+    encoder.length = encoder.strings_at + encoder.strings_length;
+    encoder.sources = calloc(count + 1, sizeof(*encoder.sources));
+    encoder.entries = calloc(encoder.vm_count + 1, sizeof(*encoder.entries));
+    encoder.bytes = calloc(1, encoder.length);
+    if (encoder.sources == NULL || encoder.entries == NULL || encoder.bytes == NULL)
+        rc = error_set(err, -ENOMEM, "out of memory");
+    else
+        rc = encode(&encoder, sources, made_s);
+    if (rc < 0) {
+        free(encoder.bytes);
+    } else {
         *ret_bytes = encoder.bytes;
         *ret_length = encoder.length;
-    } else {
-        free(encoder.bytes);
     }
     free(encoder.sources);
     free(encoder.entries);

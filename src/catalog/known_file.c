@@ -62,9 +62,10 @@ int catalog_known_open(const char *cache, struct catalog_known **ret_known, stru
         rc = catalog_known_decode(mapping.bytes, mapping.length, path, &known, err);
     if (mapping.guard != NULL && file_guard_lost(mapping.guard)) {
         known_release(known);
+        known = NULL;
         rc = error_set(err, -EIO, "%s was cut short while it was read", path);
     }
-    if (rc < 0) {
+    if (known == NULL) {
         unmap(&mapping);
         return rc;
     }

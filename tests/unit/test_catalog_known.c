@@ -259,8 +259,12 @@ static void loads_that_cannot_be_are_not_known(void **state)
         uint64_t bits;
         size_t length;
         uint8_t *bytes;
+        double written;
 
         assert_int_equal(catalog_known_encode(&source, 1, 1, &bytes, &length, NULL), 0);
+        bits = get_u64(bytes + KNOWN_HEADER_BYTES + KNOWN_HOST_CPU_PERCENT);
+        memcpy(&written, &bits, sizeof(written));
+        assert_true(isnan(written));
         memcpy(&bits, &percents[i], sizeof(bits));
         known = decoded(bytes, length);
         assert_true(isnan(catalog_known_host(known, 0)->cpu_percent));

@@ -159,16 +159,27 @@ static void names_may_have_any_byte(void **state)
 
 static void fingerprints_are_found(void **state)
 {
-    struct catalog_manifest manifest = taken_lines(WHOLE);
-
     (void)state;
-    for (size_t i = 0; i < manifest.fingerprint_count; i++)
-        assert_ptr_equal(catalog_manifest_find(&manifest, manifest.fingerprints[i].name),
-                         &manifest.fingerprints[i]);
-    assert_null(catalog_manifest_find(&manifest, ""));
-    assert_null(catalog_manifest_find(&manifest, NAME_A "x"));
-    assert_null(catalog_manifest_find(&manifest, "x"));
-    catalog_manifest_release(&manifest);
+    for (unsigned count = 0; count < 20; count++) {
+        char lines[2048] = HEAD, name[32];
+        struct catalog_manifest manifest;
+
+        for (unsigned i = 0; i < count; i++) {
+            size_t at = strlen(lines);
+
+            string_format(lines + at, sizeof(lines) - at,
+                          "fingerprint %02u.fingerprint %u 0000000000000000\n", 2 * i, i);
+        }
+        manifest = taken_lines(lines);
+        for (unsigned i = 0; i < 2 * count; i++) {
+            string_format(name, sizeof(name), "%02u.fingerprint", i);
+            assert_ptr_equal(catalog_manifest_find(&manifest, name),
+                             i % 2 == 0 ? &manifest.fingerprints[i / 2] : NULL);
+        }
+        assert_null(catalog_manifest_find(&manifest, ""));
+        assert_null(catalog_manifest_find(&manifest, "x"));
+        catalog_manifest_release(&manifest);
+    }
 }
 
 /* ---- what is refused ------------------------------------------------------------------ */

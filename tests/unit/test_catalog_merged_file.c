@@ -163,7 +163,7 @@ static void damaged_or_cut_it_is_told(void **state)
     struct similarity_estimate all[HOSTS];
     struct catalog_merged_file *file = NULL;
     struct error err = {""};
-    struct stat status;
+    struct stat status = {0};
     int fd;
 
     (void)state;
