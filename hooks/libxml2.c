@@ -81,27 +81,27 @@ xmlParserCtxtPtr xmlNewParserCtxt(void)
     return library.loaded ? library.new_parser() : NULL;
 }
 
-void xmlFreeParserCtxt(xmlParserCtxtPtr parser)
+void xmlFreeParserCtxt(xmlParserCtxtPtr ctxt)
 {
-    if (parser)
-        library.free_parser(parser);
+    if (ctxt)
+        library.free_parser(ctxt);
 }
 
-xmlDocPtr xmlCtxtReadMemory(xmlParserCtxtPtr parser, const char *buffer, int size, const char *url,
+xmlDocPtr xmlCtxtReadMemory(xmlParserCtxtPtr ctxt, const char *buffer, int size, const char *url,
                             const char *encoding, int options)
 {
-    return library.read_memory(parser, buffer, size, url, encoding, options);
+    return library.read_memory(ctxt, buffer, size, url, encoding, options);
 }
 
-void xmlFreeDoc(xmlDocPtr tree)
+void xmlFreeDoc(xmlDocPtr cur)
 {
-    if (tree)
-        library.free_tree(tree);
+    if (cur)
+        library.free_tree(cur);
 }
 
-xmlNodePtr xmlDocGetRootElement(const xmlDoc *tree)
+xmlNodePtr xmlDocGetRootElement(const xmlDoc *doc)
 {
-    return library.root(tree);
+    return library.root(doc);
 }
 
 xmlChar *xmlGetNoNsProp(const xmlNode *node, const xmlChar *name)
@@ -109,7 +109,7 @@ xmlChar *xmlGetNoNsProp(const xmlNode *node, const xmlChar *name)
     return library.attribute(node, name);
 }
 
-xmlChar *xmlNodeGetContent(const xmlNode *node)
+xmlChar *xmlNodeGetContent(const xmlNode *cur)
 {
-    return library.content(node);
+    return library.content(cur);
 }

@@ -141,7 +141,7 @@ static int open_disks(const struct vm_incoming *vm, const struct catalog_kind *k
                        ranking->left_out == 0 ? err : NULL);
         if (rc == -ENOMEM)
             return rc;
-        if (rc == 0)
+        if (disks->files[disks->count] != NULL)
             disks->count++;
         else
             ranking->left_out++;

@@ -75,8 +75,8 @@ static const char *disk_path(size_t host, size_t vm)
 static struct catalog_manifest *make_manifests(const struct park *park)
 {
     struct catalog_manifest *manifests = calloc(park->hosts, sizeof(*manifests));
-    struct catalog_manifest_vm *vms = calloc(park->hosts * park->images, sizeof(*vms));
-    struct catalog_manifest_disk *disks = calloc(park->hosts * park->images, sizeof(*disks));
+    struct catalog_manifest_vm *vms = calloc(park->hosts * park->images + 1, sizeof(*vms));
+    struct catalog_manifest_disk *disks = calloc(park->hosts * park->images + 1, sizeof(*disks));
 
     if (manifests == NULL || vms == NULL || disks == NULL)
         fail("no memory");
