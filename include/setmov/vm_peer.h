@@ -16,12 +16,13 @@
 struct vm_peer;
 
 /*
- * libvirt's library writes some warnings to stderr by itself (of a certificate
- * that does not fit, say), beside the error that the call gives back. A program
- * calls this first of all, before it has threads; what the user has set in
- * LIBVIRT_DEBUG or LIBVIRT_LOG_OUTPUTS stays.
+ * A program calls this first of all, before it has threads. SIGPIPE is ignored:
+ * libvirt writes to an ssh that may have ended. And its library writes nothing
+ * to stderr by itself (of a certificate that does not fit, say), beside the
+ * error that the call gives back; what the user has set in LIBVIRT_DEBUG or
+ * LIBVIRT_LOG_OUTPUTS stays.
  */
-void vm_peer_silence_libvirt(void);
+void vm_peer_prepare(void);
 
 /*
  * Ends the child processes of this one: an ssh whose other side hangs would
@@ -69,7 +70,8 @@ struct vm_peer_facts {
     uint64_t busy_ns, total_ns; /* of all CPUs since the start; UNKNOWN_U64; see catalog_load.h */
     uint64_t memory_bytes, memory_free_bytes; /* free: what a new VM can have (buffers and caches
                                                  count as free); UNKNOWN_U64 */
-    uint64_t pool_free_bytes; /* UNKNOWN_U64: the pool does not say, or there is none */
+    uint64_t pool_free_bytes; /* when its host last refreshed the pool; with what is kept for root;
+                                 UNKNOWN_U64: the pool does not say, or there is none */
     char pool_problem[256];   /* why not; "" */
 };
 

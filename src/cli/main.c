@@ -100,7 +100,7 @@ static void hold_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     hold_standard_descriptors();
-    vm_peer_silence_libvirt();
+    vm_peer_prepare();
     int status = run(argc, argv);
     vm_peer_leave();
     /* A reader that went away is no failure of ours. */

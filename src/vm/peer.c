@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <libvirt/virterror.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,8 +56,9 @@ int peer_error(struct error *err, const char *format, ...)
     return error_set(err, errno_of_last(), "%s: %s", what.text, peer_last_message());
 }
 
-void vm_peer_silence_libvirt(void)
+void vm_peer_prepare(void)
 {
+    signal(SIGPIPE, SIG_IGN);
     if (!getenv("LIBVIRT_DEBUG"))
         setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
 }

@@ -202,10 +202,6 @@ int vm_tasks_run(struct vm_task *tasks, size_t count, unsigned at_once, double t
         free(crew.slots);
         return error_set(err, -ENOMEM, "out of memory");
     }
-    for (size_t i = 0; i < count; i++) {
-        tasks[i].result = 0;
-        tasks[i].error.text[0] = '\0';
-    }
     run_all(&crew, tasks, count, stopped, context);
     workers_free(crew.workers, workers_stuck(crew.workers) > 0 ? 0 : LEAVE_S);
     free(crew.slots);

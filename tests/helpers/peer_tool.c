@@ -131,7 +131,7 @@ int main(int argc, char **argv)
     struct error error = {""};
     double timeout_s = 60;
 
-    vm_peer_silence_libvirt();
+    vm_peer_prepare();
     if (argc > 2 && strcmp(argv[1], "-t") == 0) {
         parse_double(argv[2], &timeout_s);
         argc -= 2;

@@ -473,5 +473,6 @@ int main(void)
         HOST_TEST(numbers_of_counters),
     };
 
+    vm_peer_prepare();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

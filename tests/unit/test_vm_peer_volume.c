@@ -238,6 +238,7 @@ static void more_than_was_asked_for(void **state)
 
     for (size_t i = 0; i < ARRAY_LENGTH(more); i++) {
         other.sends = 1000 + more[i];
+        other.at_a_time = i % 2 ? 999 : 0;
         assert_int_equal(read_bytes(state, 0, 1000, &length, &err), -EIO);
         assert_string_equal(err.text,
                             "reading volume \"manifest\" of pool \"default-pool\": more came "
@@ -388,5 +389,6 @@ int main(void)
         HOST_TEST(what_cannot_be_written),
     };
 
+    vm_peer_prepare();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -383,5 +383,6 @@ int main(void)
         cmocka_unit_test(peers_that_are_none),
     };
 
+    vm_peer_prepare();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

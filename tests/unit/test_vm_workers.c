@@ -182,6 +182,36 @@ static void a_hanging_job_is_not_waited_for(void **state)
     assert_int_equal(fate.freed, 1);
 }
 
+/* Jobs are done in whatever order; none that was is slept through. */
+static void any_job_that_is_done_ends_the_wait(void **state)
+{
+    struct fate fates[2] = {{.hangs = true}, {.hangs = true}};
+    struct workers *workers;
+    struct job *jobs[2] = {new_job(&fates[0]), new_job(&fates[1])};
+    uint64_t finished = 0, later = 0;
+
+    (void)state;
+    assert_int_equal(workers_new(&workers), 0);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(workers_submit(workers, jobs[i]), 0);
+    workers_wait_any(workers, &finished, clock_monotonic_s() + 0.01);
+    assert_int_equal(finished, 0);
+    end(&fates[1]);
+    workers_wait_any(workers, &finished, 1e9);
+    assert_int_equal(finished, 1);
+    assert_true(workers_wait(workers, jobs[1], 0));
+    workers_wait_any(workers, &finished, clock_monotonic_s() + 0.01); /* no other is done */
+    assert_int_equal(finished, 1);
+    end(&fates[0]);
+    workers_wait_any(workers, &finished, 1e9);
+    assert_int_equal(finished, 2);
+    workers_wait_any(workers, &later, 0);
+    assert_int_equal(later, 2);
+    for (size_t i = 0; i < 2; i++)
+        jobs[i]->free(jobs[i]);
+    workers_free(workers, LONG_S);
+}
+
 static void an_abandoned_job_is_freed_once_when_it_ends(void **state)
 {
     struct fate fate = {.hangs = true}, other = {.hangs = false};
@@ -365,6 +395,7 @@ int main(void)
         POOL_TEST(without_a_thread_the_job_stays_the_callers), /* first: no stack to use again */
         POOL_TEST(a_job_is_done_and_the_callers_again),
         POOL_TEST(a_hanging_job_is_not_waited_for),
+        POOL_TEST(any_job_that_is_done_ends_the_wait),
         POOL_TEST(an_abandoned_job_is_freed_once_when_it_ends),
         POOL_TEST(free_lets_go_of_what_hangs),
         POOL_TEST(free_runs_what_was_handed_over),
