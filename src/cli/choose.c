@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `setmov choose`: to which host an image is moved with the fewest bytes. */
+/* `setmov choose`: to which host a VM, or an image, is moved with the fewest bytes. */
 #include "choose.h"
+#include "choose_vm.h"
+#include "configured.h"
 #include "report_json.h"
 
 #include <errno.h>
@@ -12,13 +14,16 @@ enum {
     KEY_ENGINE,
     KEY_MERGED,
     KEY_EXPLAIN,
+    KEY_CONFIG,
 };
 
 static const struct command_option option_table[] = {
+    CONFIGURED_OPTION_ROW(KEY_CONFIG),
     {KEY_HOST, "host", "NAME=DIR",
-     "a host, and the directory of its index or of its\nimages; once for each host"},
+     "a host, and the directory of its index or of its\nimages, instead of those of the "
+     "configuration; once\nfor each host"},
     {KEY_HOSTS_FILE, "hosts-file", "FILE", "more hosts: NAME=DIR in each line, # begins a comment"},
-    {KEY_ENGINE, "engine", "NAME", "exact (default), bloom or sketch"},
+    {KEY_ENGINE, "engine", "NAME", "exact (default), bloom or sketch; goes with --host"},
     {KEY_MERGED, "merged", "FILE",
      "keep the sketches of all hosts' indexes in FILE, for\nmany hosts; goes with the engine "
      "sketch"},
@@ -37,11 +42,13 @@ static const struct command_option option_table[] = {
 
 static const struct command_syntax syntax = {
     .name = CHOOSE_NAME,
-    .synopsis = "IMAGE --host NAME=DIR [--host NAME=DIR]... [OPTION]...",
+    .synopsis = "VM [OPTION]... | IMAGE [--host NAME=DIR]... [OPTION]...",
     .description =
-        "Ranks hosts by the bytes that are left to send when the disk image moves there\n"
-        "and what the host holds already is taken from there. IMAGE is an image or a\n"
-        "fingerprint, DIR an index that 'setmov index' keeps, or a directory of images.",
+        "Ranks hosts by the bytes that are left to send when a VM moves there and what\n"
+        "the host holds already is taken from there. VM is a domain of this host's\n"
+        "libvirt, by name or UUID; the hosts are those of setmov.conf. IMAGE is a disk\n"
+        "image or a fingerprint; with --host, DIR is an index that 'setmov index' keeps,\n"
+        "or a directory of images.",
     .options = option_table,
     .option_count = ARRAY_LENGTH(option_table),
 };
@@ -49,7 +56,7 @@ static const struct command_syntax syntax = {
 struct choose_options {
     struct blocks_settings blocks;
     struct choose_hosts hosts;
-    const char *image, *hosts_file, *merged;
+    const char *image, *hosts_file, *merged, *config; /* image: or a VM */
     enum similarity_engine engine;
     bool engine_given, explain, json;
 };
@@ -80,6 +87,9 @@ static int take_option(void *context, int key, const char *argument)
         return STATUS_OK;
     case KEY_MERGED:
         options->merged = argument;
+        return STATUS_OK;
+    case KEY_CONFIG:
+        options->config = argument;
         return STATUS_OK;
     case KEY_EXPLAIN:
         options->explain = true;
@@ -112,6 +122,24 @@ static int read_hosts(struct choose_options *options)
     return STATUS_OK;
 }
 
+static bool has_hosts(const struct choose_options *options)
+{
+    return options->hosts.count > 0 || options->hosts_file != NULL;
+}
+
+/* Options that mean something only where hosts are given, or only where they are not. */
+static int check_options(const struct choose_options *options)
+{
+    if (has_hosts(options) && options->config != NULL)
+        return command_usage_error(syntax.name, "--config does not go with --host or --hosts-file");
+    if (!has_hosts(options) && (options->engine_given || options->merged != NULL))
+        return command_usage_error(syntax.name, "%s goes with --host or --hosts-file",
+                                   options->merged != NULL ? "--merged" : "--engine");
+    if (options->merged != NULL && options->engine_given && options->engine != SIMILARITY_SKETCH)
+        return command_usage_error(syntax.name, "--merged goes with --engine sketch");
+    return STATUS_OK;
+}
+
 /* Returns an exit status, or -1 to go on. */
 static int parse_options(int argc, char **argv, struct choose_options *options)
 {
@@ -120,17 +148,18 @@ static int parse_options(int argc, char **argv, struct choose_options *options)
     if (status >= 0)
         return status;
     if (optind == argc)
-        return command_usage_error(syntax.name, "no image given");
+        return command_usage_error(syntax.name, "no VM and no image given");
     if (optind + 1 < argc)
         return command_usage_error(syntax.name, "unexpected word '%s'", argv[optind + 1]);
     options->image = argv[optind];
-    if (options->merged != NULL && options->engine_given && options->engine != SIMILARITY_SKETCH)
-        return command_usage_error(syntax.name, "--merged goes with --engine sketch");
+    status = check_options(options);
     if (options->merged != NULL)
         options->engine = SIMILARITY_SKETCH;
-    status = blocks_check_single(syntax.name, &options->blocks);
     if (status == STATUS_OK)
-        status = read_hosts(options);
+        status = blocks_check_single(syntax.name, &options->blocks);
+    if (status != STATUS_OK || !has_hosts(options)) /* the configuration says more of blocks */
+        return status == STATUS_OK ? -1 : status;
+    status = read_hosts(options);
     return status == STATUS_OK ? blocks_prepare(syntax.name, &options->blocks) : status;
 }
 
@@ -268,8 +297,11 @@ int command_choose(int argc, char **argv)
 
     blocks_settings_init(&options.blocks, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
     status = parse_options(argc, argv, &options);
-    if (status < 0)
+    if (status < 0 && has_hosts(&options))
         status = run(&options);
+    else if (status < 0)
+        status = choose_vm_command(&syntax, options.image, options.config, &options.blocks,
+                                   options.explain, options.json);
     choose_hosts_release(&options.hosts);
     blocks_settings_release(&options.blocks);
     return status;

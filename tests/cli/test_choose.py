@@ -426,7 +426,10 @@ class Arguments(Case):
         good = f"--host=a={self.work}/good"
         for words, why in (
                 ([self.moving], "no host given"),
-                ([good], "no image given"),
+                ([good], "no VM and no image given"),
+                ([self.moving, "--engine", "sketch"], "--engine goes with --host or --hosts-file"),
+                ([self.moving, "--merged", "x"], "--merged goes with --host or --hosts-file"),
+                ([self.moving, good, "--config", "x"], "--config does not go with --host or --hosts-file"),
                 ([self.moving, self.moving, good], "unexpected word"),
                 ([self.moving, "--host", "a"], "--host: 'a' is not NAME=DIR"),
                 ([self.moving, "--host", "=dir"], "--host: '=dir' has no name"),

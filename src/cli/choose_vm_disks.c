@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `setmov choose VM`: the domain, its disks, and their fingerprints. */
+#include "choose_vm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+static int out_of_memory(struct error *err)
+{
+    return error_set(err, -ENOMEM, "out of memory");
+}
+
+/* ---- what the operand is ------------------------------------------------------------------ */
+
+static int add_disk(struct choose_vm *vm, const char *target, const char *path, const char *format)
+{
+    struct choose_vm_disk disk = {0};
+
+    if (array_reserve(&vm->disks, &vm->disk_capacity, vm->disk_count + 1, sizeof(disk)) < 0)
+        return -ENOMEM;
+    disk.target = strdup(target);
+    disk.path = strdup(path);
+    disk.format = format != NULL ? strdup(format) : NULL;
+    vm->disks[vm->disk_count++] = disk;
+    if (disk.target == NULL || disk.path == NULL || (format != NULL && disk.format == NULL))
+        return -ENOMEM;
+    return 0;
+}
+
+/* -ENOENT where it is none. */
+static int find_domain(struct choose_vm *vm, struct error *err)
+{
+    struct choose_vm_shared *shared = vm->shared;
+    struct vm_peer_facts facts = {.uuid = ""};
+    struct vm_peer *peer = NULL;
+    int rc = vm_peer_open(vm->config->setmov.connect, &peer, err);
+
+    if (rc < 0)
+        return rc;
+    rc = vm_move_read(peer, vm->operand, &shared->move, err);
+    shared->is_vm = rc == 0;
+    /* Without it a host that is this one under another name is not known for it; no more. */
+    if (rc == 0 && vm_peer_facts(peer, vm->config->setmov.pool, &facts, NULL) == 0)
+        string_copy(shared->own_uuid, sizeof(shared->own_uuid), facts.uuid);
+    vm_peer_close(peer);
+    for (size_t i = 0; i < shared->move.disk_count && rc == 0; i++) {
+        const struct vm_move_disk *disk = &shared->move.disks[i];
+
+        if (add_disk(vm, disk->target, disk->path, disk->format) < 0)
+            rc = out_of_memory(err);
+    }
+    return rc;
+}
+
+int choose_vm_find(struct choose_vm *vm, struct error *err)
+{
+    bool is_path = strchr(vm->operand, '/') != NULL;
+    int rc;
+
+    vm->shared = calloc(1, sizeof(*vm->shared));
+    if (vm->shared == NULL)
+        return out_of_memory(err);
+    vm->shared->references = 1;
+    if (!is_path) {
+        rc = find_domain(vm, err);
+        if (rc == 0 || rc == -ENOMEM)
+            return rc;
+        if (access(vm->operand, F_OK) != 0)
+            return rc == -ENOENT
+                       ? error_set(err, rc, "%s has no domain '%s', and there is no such file",
+                                   vm->config->setmov.connect, vm->operand)
+                       : rc;
+        /* A file, then; that libvirt could not be asked does not matter for it. */
+        *err = (struct error){""};
+    }
+    return add_disk(vm, "", vm->operand, vm->settings->image.format) < 0 ? out_of_memory(err) : 0;
+}
+
+/* ---- fingerprints ------------------------------------------------------------------------------ */
+
+struct image_options choose_vm_image_options(const struct choose_vm *vm,
+                                             const struct choose_vm_disk *disk)
+{
+    struct image_options options = vm->settings->image;
+
+    if (vm->shared->is_vm) {
+        options.format = disk->format;
+        options.follow_backing_outside = true;
+    }
+    return options;
+}
+
+static struct blocks_settings settings_of(const struct choose_vm *vm,
+                                          const struct choose_vm_disk *disk)
+{
+    struct blocks_settings settings = *vm->settings;
+
+    settings.image = choose_vm_image_options(vm, disk);
+    return settings;
+}
+
+static bool same_files(const struct fingerprint_identity *then, const struct image_layer *now,
+                       size_t count)
+{
+    if (then->layer_count != count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(then->layers[i].path, now[i].path) != 0 ||
+            strcmp(then->layers[i].format, now[i].format) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* "in 3 h", of what happened so long ago; whole units. */
+static void age_in_words(int64_t made_s, char *text, size_t size)
+{
+    int64_t age = (int64_t)time(NULL) - made_s;
+
+    if (age < 60)
+        string_format(text, size, "less than a minute ago");
+    else if (age < 2 * 3600)
+        string_format(text, size, "%lld min ago", (long long)(age / 60));
+    else if (age < 2 * 86400)
+        string_format(text, size, "%lld h ago", (long long)(age / 3600));
+    else
+        string_format(text, size, "%lld days ago", (long long)(age / 86400));
+}
+
+/*
+ * Does the fingerprint count for the image as it is now? Of a disk that a VM
+ * writes to none is ever true; the last one counts then, and a note says so.
+ */
+static int judge(struct choose_vm *vm, const struct choose_vm_disk *disk,
+                 const struct fingerprint_file *file, const struct image_layer *layers,
+                 size_t count, bool *ret_counts)
+{
+    const struct fingerprint_identity *identity = &file->view.identity;
+    char age[64];
+
+    *ret_counts = catalog_identity_holds(identity, layers, count);
+    if (*ret_counts || !identity->provisional || !vm->shared->move.active ||
+        !same_files(identity, layers, count))
+        return 0;
+    *ret_counts = true;
+    age_in_words(identity->made_s, age, sizeof(age));
+    return vm_lines_add(&vm->notes,
+                        "disk %s was indexed %s while the VM was running: figures are of then",
+                        disk->target, age);
+}
+
+/* From this host's index; ret_file stays NULL where it has none that counts. */
+static int open_indexed(struct choose_vm *vm, const struct choose_vm_disk *disk,
+                        const struct blocks_settings *settings, struct fingerprint_file **ret_file,
+                        struct error *err)
+{
+    char hash[CATALOG_HASH_BYTES], name[CATALOG_NAME_BYTES];
+    struct catalog_kind kind = choose_vm_kind(vm);
+    CLEANUP(cleanup_free) char *path = NULL;
+    struct fingerprint_file *file = NULL;
+    struct image_layer *layers = NULL;
+    size_t count = 0;
+    bool counts = false;
+    int rc = image_look(disk->path, &settings->image, &layers, &count, err);
+
+    if (rc < 0)
+        return rc;
+    catalog_hash(layers[0].path, hash);
+    catalog_name_make(hash, &kind, name);
+    if (asprintf(&path, "%s/%s", vm->config->setmov.index, name) < 0) {
+        path = NULL;
+        rc = out_of_memory(err);
+    } else if (fingerprint_file_open(path, FINGERPRINT_PART_DIGESTS, false, &file, NULL) == 0) {
+        rc = judge(vm, disk, file, layers, count, &counts);
+    }
+    image_layers_free(layers, count);
+    if (rc == 0 && counts)
+        *ret_file = file;
+    else
+        fingerprint_file_close(file);
+    return rc;
+}
+
+static int fingerprint_of(struct choose_vm *vm, struct choose_vm_disk *disk, struct error *err)
+{
+    struct blocks_settings settings = settings_of(vm, disk);
+    struct fingerprint_file *file = NULL;
+    int rc = 0;
+
+    /* An image that is given as such may be a fingerprint; a disk never is, whatever is in it. */
+    if (!vm->shared->is_vm && blocks_is_fingerprint(disk->path, &settings)) {
+        rc = blocks_adopt((const char *const *)&disk->path, 1, vm->settings, err);
+        if (rc == 0)
+            rc = blocks_open(disk->path, vm->settings, FINGERPRINT_PART_DIGESTS, &file, err);
+        disk->fingerprint = file;
+        disk->is_fingerprint = true;
+        return rc;
+    }
+    rc = open_indexed(vm, disk, &settings, &file, err);
+    if (rc == 0 && file == NULL) {
+        rc = blocks_read(disk->path, &settings, NULL, &file, err);
+        if (rc == 0 && file->view.identity.provisional)
+            rc = vm_lines_add(&vm->notes, "%s " BLOCKS_PROVISIONAL ", just now", disk->path);
+    }
+    disk->fingerprint = file;
+    return rc;
+}
+
+int choose_vm_fingerprints(struct choose_vm *vm, struct error *err)
+{
+    for (size_t i = 0; i < vm->disk_count; i++) {
+        struct choose_vm_disk *disk = &vm->disks[i];
+        int rc = fingerprint_of(vm, disk, err);
+        const struct fingerprint_totals *totals;
+        uint64_t space;
+
+        if (rc == -ENOMEM)
+            return out_of_memory(err);
+        if (rc < 0)
+            return *disk->target != '\0' ? error_prefix(err, rc, "disk %s", disk->target) : rc;
+        if (blocks_stopped(NULL))
+            return -ECANCELED;
+        totals = &disk->fingerprint->view.totals;
+        space = (totals->blocks - totals->zero) * disk->fingerprint->view.block_size;
+        if (__builtin_add_overflow(vm->space_bytes, space, &vm->space_bytes))
+            vm->space_bytes = UINT64_MAX;
+        vm->image_bytes += choose_image_bytes(&disk->fingerprint->view);
+    }
+    return 0;
+}
