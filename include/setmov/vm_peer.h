@@ -99,7 +99,8 @@ struct vm_task {
  * Runs `count` tasks, at most `at_once` (0: 16) at a time, each for at most
  * `timeout_s`, counted from when it begins; a task that hangs makes room for
  * the next. `stopped` is asked about ten times a second (may be NULL): true
- * abandons all that is left with -ECANCELED. Returns 0 or -ENOMEM.
+ * abandons all that is left with -ECANCELED (those that never began keep their
+ * contexts). Returns 0 or -ENOMEM, and then no task has begun.
  */
 int vm_tasks_run(struct vm_task *tasks, size_t count, unsigned at_once, double timeout_s,
                  bool (*stopped)(void *context), void *context, struct error *err);
