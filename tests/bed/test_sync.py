@@ -237,6 +237,45 @@ def check_changes(alpha, beta, gamma):
         check_copy(alpha, peer)
 
 
+def fetch(host, budget, *wants):
+    """[(result, bytes, error)] of peers_fetch()."""
+    helper = os.path.join(os.path.dirname(bed.SETMOV), "tests/helpers/fetch_exact")
+    words = [word for want in wants for word in want]
+    lines = host.run(helper, CONF, budget, *words).splitlines()
+    return [(int(line.split(" ")[0]), int(line.split(" ")[1]), line.split(" ", 2)[2]) for line in lines]
+
+
+def check_exact(alpha, beta, gamma):
+    """Exact parts come when they are wanted, within the budget, once; what is there costs nothing."""
+    first, second = fingerprints(beta)
+    path = f"{CACHE}/hosts/beta/{first}"
+    theirs = get(beta, f"{three_hosts.INDEX}/{first}")
+    there = sections(theirs)
+    missing = sum(there[kind][1] for kind in (2, 3, 6)) - sum(there[kind][1] for kind in (7, 8) if kind in there)
+    needed = HEAD + missing
+    rows = fetch(alpha, needed - 1, ("beta", first))
+    bed.require(rows[0][:2] == (-122, 0) and "budget" in rows[0][2], rows)
+    rows = fetch(alpha, needed + 100, ("beta", first), ("beta", second), ("gamma", fingerprints(gamma)[0]))
+    bed.require([row[0] for row in rows] == [0, -122, -122] and rows[0][1] == needed, rows)
+    bed.require(get(alpha, path) == theirs, "what was fetched is not what is there")
+    rows = fetch(alpha, 0, ("beta", first), ("alpha", fingerprints(alpha)[0]))
+    bed.require([row[:2] for row in rows] == [(0, 0), (0, 0)], rows)
+    bed.require(sync(alpha)["beta"]["read"] == 0 and get(alpha, path) == theirs, "sync takes the exact parts away")
+    rows = fetch(alpha, MIB, ("beta", "../../x.fingerprint"), ("nobody", first), ("beta", "f" * 32 + ".md5-512.fingerprint"))
+    bed.require([row[0] for row in rows] == [-22, -2, -2], rows)
+    data = get(beta, f"{three_hosts.INDEX}/{second}")
+    offset = sections(data)[2][0] + sections(data)[2][1] - 16
+    put(beta, f"{three_hosts.INDEX}/{second}", data[:offset] + bytes(16) + data[offset + 16:])
+    rows = fetch(alpha, MIB, ("beta", second))
+    bed.require(rows[0][0] == -22 and "damaged" in rows[0][2], rows)
+    put(beta, f"{three_hosts.INDEX}/{second}", data[:20] + b"x" + data[21:])
+    rows = fetch(alpha, MIB, ("beta", second))
+    bed.require(rows[0][0] == -116 and "changed" in rows[0][2], rows)
+    put(beta, f"{three_hosts.INDEX}/{second}", data)
+    bed.require(fetch(alpha, MIB, ("beta", second))[0][0] == 0, "not fetched in the end")
+    bed.require(get(alpha, f"{CACHE}/hosts/beta/{second}") == data, "not all of it")
+
+
 def check_repair(alpha, beta):
     """What went bad in the cache is read again."""
     name = fingerprints(beta)[0]
@@ -414,6 +453,7 @@ def run(hosts):
     check_first(alpha, (beta, gamma))
     check_changes(alpha, beta, gamma)
     check_repair(alpha, beta)
+    check_exact(alpha, beta, gamma)
     check_trust(alpha)
     check_lies(alpha, beta)
     check_full(alpha, beta)
