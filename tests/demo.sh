@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # `make demo`: the main job on this host, with a private collectd, below build/demo. For libvirt's
 # built-in test driver, and for qemu:///system where one answers: metrics into RRD files once a
-# second, `setmov stat` meanwhile, graphs of what was recorded; then disk images (demo_blocks.sh); a
+# second, `setmov stat` meanwhile, graphs of what was recorded; then disk images (demo_blocks.sh) and a migration (demo_move.sh); a
 # summary. Stops what it started.
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
@@ -158,6 +158,7 @@ for setup in "${setups[@]}"; do
 done
 
 "$ROOT/tests/demo_blocks.sh"
+"$ROOT/tests/demo_move.sh"
 
 title "What was made"
 for setup in "${setups[@]}"; do
