@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Removes disk images that were made for VMs which never came (`setmov gc`), and
+ * other things that wait for nobody. Effects throughout.
+ *
+ * An image has a lease (catalog_request.h), NAME.lease in the directory `leases`
+ * below `state` of [setmov]; whoever makes an image leaves one first. The image
+ * is removed only if all of this holds: the lease has expired; its path leads,
+ * symbolic links resolved, into one of `directories` of [hook]; the file there
+ * is the one that the lease lists, by device and inode; no domain, be it active,
+ * defined or saved, names it or an image that it is a backing file of; and its
+ * lock is got, which everybody who has it open takes.
+ *
+ * An image that a domain names once its lease has expired is that VM's own from
+ * then on: it stays, and the lease goes, so that it is not removed with the VM's
+ * definition one day.
+ */
+#ifndef SETMOV_PEERS_GC_H
+#define SETMOV_PEERS_GC_H
+
+#include "setmov/config.h"
+
+enum peers_gc_result {
+    PEERS_GC_REMOVED,  /* the image, and its lease */
+    PEERS_GC_RELEASED, /* the lease alone: the image is a VM's, or is not there any more */
+    PEERS_GC_KEPT,     /* both, with the reason */
+    PEERS_GC_FAILED,   /* it could not be removed */
+};
+
+/* Strings are the caller's only until the function returns. */
+struct peers_gc_event {
+    const char *lease; /* name of its file */
+    const char *path;  /* of the image; NULL: the lease cannot be read */
+    enum peers_gc_result result;
+    uint64_t bytes;   /* that the image occupies, where it is removed */
+    const char *text; /* one line */
+};
+
+struct peers_gc_options {
+    bool dry_run;                   /* says what it would do */
+    bool (*stopped)(void *context); /* may be NULL */
+    void (*event)(void *context, const struct peers_gc_event *event);
+    void *context;
+};
+
+struct peers_gc_summary {
+    size_t images, leases; /* removed; leases: without their images */
+    size_t kept, failed;
+    size_t requests;  /* that expired, and notes of older ones */
+    size_t temporary; /* files of writers that are dead */
+};
+
+/*
+ * Does all of it. `ret_summary` is there even if it fails. -EBUSY: another run is
+ * at work. -EIO: libvirt cannot be asked what is in use, so that no image was
+ * removed (the rest was). -ECANCELED; errors of this host's own disk.
+ */
+int peers_gc(const struct config *config, const struct peers_gc_options *options,
+             struct peers_gc_summary *ret_summary, struct error *err);
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `setmov gc`: removes disk images that failed migrations left behind. */
+#include "blocks.h"
+#include "configured.h"
+#include "logged.h"
+#include "report_json.h"
+#include "setmov/peers_gc.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define COMMAND "gc"
+
+enum { KEY_CONFIG = OPTION_KEY_LONG, KEY_DRY_RUN };
+
+static const struct command_option option_table[] = {
+    CONFIGURED_OPTION_ROW(KEY_CONFIG),
+    {KEY_DRY_RUN, "dry-run", NULL, "remove nothing, print what would be removed"},
+    {'j', "json", NULL, "print what came of it as a line of JSON"},
+};
+
+static const struct command_syntax syntax = {
+    .name = COMMAND,
+    .synopsis = "[OPTION]...",
+    .description = "Removes disk images that were made for VMs which never arrived, where their\n"
+                   "lease is over and no domain uses them; requests that have expired; and what\n"
+                   "writers that were killed left unfinished.",
+    .options = option_table,
+    .option_count = ARRAY_LENGTH(option_table),
+};
+
+struct gc_options {
+    const char *config;
+    bool dry_run, json;
+};
+
+struct outcome {
+    const struct config *config;
+    const struct gc_options *options;
+    struct json_object *images; /* NULL: not wanted, or no memory */
+};
+
+/* In the order of enum peers_gc_result. */
+static const struct {
+    const char *name;
+    int priority;
+} results[] = {
+    {"removed", LOG_NOTICE}, {"released", LOG_NOTICE}, {"kept", LOG_INFO}, {"failed", LOG_ERR}};
+
+static int take_option(void *context, int key, const char *argument)
+{
+    struct gc_options *options = context;
+
+    switch (key) {
+    case KEY_CONFIG:
+        options->config = argument;
+        break;
+    case KEY_DRY_RUN:
+        options->dry_run = true;
+        break;
+    default:
+        options->json = true;
+        break;
+    }
+    return STATUS_OK;
+}
+
+static void take_event(void *context, const struct peers_gc_event *event)
+{
+    const struct outcome *outcome = context;
+    const char *what = event->path != NULL ? event->path : event->lease;
+    struct json_object *object;
+
+    if (outcome->options->dry_run) {
+        if (!outcome->options->json)
+            printf("%s: %s\n", blocks_show(what).text, event->text);
+    } else {
+        logged_line(outcome->config, results[event->result].priority, !outcome->options->json,
+                    "%s: %s", what, event->text);
+    }
+    if (!outcome->options->json)
+        return;
+    object = json_object_new_object();
+    report_json_add(object, "lease", report_json_text(event->lease));
+    report_json_add(object, "path", report_json_text(event->path));
+    report_json_add(object, "result", report_json_text(results[event->result].name));
+    report_json_add_u64(object, "bytes", event->bytes);
+    report_json_add(object, "text", report_json_text(event->text));
+    report_json_append(outcome->images, object);
+}
+
+static int print_json(const struct outcome *outcome, const struct peers_gc_summary *summary)
+{
+    struct json_object *root = json_object_new_object();
+
+    report_json_add(root, "dry_run", json_object_new_boolean(outcome->options->dry_run));
+    report_json_add(root, "images", outcome->images);
+    report_json_add_u64(root, "requests", summary->requests);
+    report_json_add_u64(root, "temporary", summary->temporary);
+    return report_json_print(COMMAND, root);
+}
+
+/* One line at the end; to the log only where something was done. */
+static void print_summary(const struct outcome *outcome, const struct peers_gc_summary *summary)
+{
+    bool dry_run = outcome->options->dry_run;
+    char line[512];
+
+    string_format(line, sizeof(line),
+                  "%s %zu image%s, %zu lease%s alone, %zu expired request%s, %zu "
+                  "unfinished file%s; kept %zu image%s",
+                  dry_run ? "would remove" : "removed", summary->images,
+                  summary->images == 1 ? "" : "s", summary->leases, summary->leases == 1 ? "" : "s",
+                  summary->requests, summary->requests == 1 ? "" : "s", summary->temporary,
+                  summary->temporary == 1 ? "" : "s", summary->kept, summary->kept == 1 ? "" : "s");
+    if (dry_run || summary->images + summary->leases + summary->requests + summary->temporary == 0)
+        puts(line);
+    else
+        logged_line(outcome->config, LOG_INFO, true, "%s", line);
+}
+
+static int run(const struct config *config, const struct gc_options *options)
+{
+    struct outcome outcome = {config, options, options->json ? json_object_new_array() : NULL};
+    const struct peers_gc_options how = {.dry_run = options->dry_run,
+                                         .stopped = blocks_stopped,
+                                         .event = take_event,
+                                         .context = &outcome};
+    struct peers_gc_summary summary;
+    struct error err = {""};
+    int rc = peers_gc(config, &how, &summary, &err), status = STATUS_OK;
+
+    if (options->json)
+        status = print_json(&outcome, &summary);
+    else if (rc != -EBUSY)
+        print_summary(&outcome, &summary);
+    if (rc == -ECANCELED)
+        return blocks_stop_exit(COMMAND);
+    if (rc == -EBUSY) {
+        if (!options->json)
+            printf("%s\n", err.text);
+        return status;
+    }
+    if (rc < 0)
+        return logged_error(config, COMMAND, err.text);
+    return summary.failed > 0 ? STATUS_FAILED : status;
+}
+
+static int configure_and_run(const struct gc_options *options)
+{
+    struct blocks_settings settings;
+    struct error err = {""};
+    struct config config;
+    int status = cli_config_read(COMMAND, options->config, &config);
+
+    if (status != STATUS_OK)
+        return status;
+    blocks_settings_init(&settings, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
+    status = blocks_prepare(COMMAND, &settings);
+    if (status < 0 && blocks_stop_watch(&err) < 0)
+        status = command_error(COMMAND, "%s", err.text);
+    if (status < 0)
+        status = run(&config, options);
+    blocks_settings_release(&settings);
+    config_release(&config);
+    return status;
+}
+
+int command_gc(int argc, char **argv)
+{
+    struct gc_options options = {.config = NULL};
+    int status = blocks_parse_options(&syntax, argc, argv, take_option, &options);
+
+    if (status >= 0)
+        return status;
+    if (optind < argc)
+        return command_usage_error(COMMAND, "unexpected argument '%s'", argv[optind]);
+    return configure_and_run(&options);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `setmov requests`: moves that a hook asked for, sent on or carried out. */
+#include "blocks.h"
+#include "configured.h"
+#include "logged.h"
+#include "report_json.h"
+#include "setmov/peers_requests.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define COMMAND "requests"
+
+enum { KEY_CONFIG = OPTION_KEY_LONG, KEY_LIST };
+
+static const struct command_option option_table[] = {
+    CONFIGURED_OPTION_ROW(KEY_CONFIG),
+    {KEY_LIST, "list", NULL, "do nothing, print what waits"},
+    {'j', "json", NULL, "print what came of it as a line of JSON"},
+};
+
+static const struct command_syntax syntax = {
+    .name = COMMAND,
+    .synopsis = "[OPTION]...",
+    .description = "Carries out what hooks with policy = redirect asked for: a VM whose migration\n"
+                   "was refused by one host is moved to a better one. Requests for VMs of other\n"
+                   "hosts are sent on to these. Made to be started by a timer.",
+    .options = option_table,
+    .option_count = ARRAY_LENGTH(option_table),
+};
+
+struct requests_options {
+    const char *config;
+    bool list, json;
+};
+
+/* What the events need, and come to. */
+struct outcome {
+    const struct config *config;
+    bool list, json;
+    struct json_object *requests; /* NULL: not wanted, or no memory */
+    int status;
+};
+
+/* In the order of enum peers_request_result. */
+static const struct {
+    const char *name;
+    int priority, status;
+} results[] = {
+    {"waits", LOG_INFO, STATUS_OK},       {"forwarded", LOG_NOTICE, STATUS_OK},
+    {"moved", LOG_NOTICE, STATUS_OK},     {"failed", LOG_ERR, STATUS_FAILED},
+    {"kept", LOG_WARNING, STATUS_FAILED}, {"dropped", LOG_WARNING, STATUS_OK},
+};
+
+static int take_option(void *context, int key, const char *argument)
+{
+    struct requests_options *options = context;
+
+    switch (key) {
+    case KEY_CONFIG:
+        options->config = argument;
+        break;
+    case KEY_LIST:
+        options->list = true;
+        break;
+    default:
+        options->json = true;
+        break;
+    }
+    return STATUS_OK;
+}
+
+static struct json_object *event_json(const struct peers_request_event *event)
+{
+    const struct catalog_request *request = event->request;
+    struct json_object *object = json_object_new_object();
+    char uuid[UUID_TEXT_BYTES];
+
+    report_json_add(object, "file", report_json_text(event->file));
+    report_json_add(object, "result", report_json_text(results[event->result].name));
+    report_json_add(object, "text", report_json_text(event->text));
+    if (request == NULL)
+        return object;
+    uuid_format(&request->vm, uuid);
+    report_json_add(object, "vm", report_json_text(request->vm_name));
+    report_json_add(object, "uuid", report_json_text(uuid));
+    report_json_add(object, "holder", report_json_text(request->holder));
+    report_json_add(object, "refuser", report_json_text(request->refuser));
+    report_json_add(object, "target", report_json_text(request->target));
+    report_json_add_u64(object, "refuser_bytes", request->refuser_bytes);
+    report_json_add_u64(object, "target_bytes", request->target_bytes);
+    report_json_add(object, "made", json_object_new_int64(request->made_s));
+    report_json_add(object, "expires", json_object_new_int64(request->expires_s));
+    return object;
+}
+
+static void take_event(void *context, const struct peers_request_event *event)
+{
+    struct outcome *outcome = context;
+    char uuid[UUID_TEXT_BYTES];
+
+    if (results[event->result].status != STATUS_OK)
+        outcome->status = results[event->result].status;
+    if (outcome->json)
+        report_json_append(outcome->requests, event_json(event));
+    if (event->request == NULL) {
+        if (!outcome->list)
+            logged_line(outcome->config, results[event->result].priority, !outcome->json, "%s: %s",
+                        event->file, event->text);
+        else if (!outcome->json)
+            printf("%s: %s\n", blocks_show(event->file).text, event->text);
+        return;
+    }
+    uuid_format(&event->request->vm, uuid);
+    if (!outcome->list)
+        logged_line(outcome->config, results[event->result].priority, !outcome->json, "%s (%s): %s",
+                    event->request->vm_name, uuid, event->text);
+    else if (!outcome->json)
+        printf("%s (%s): %s\n", blocks_show(event->request->vm_name).text, uuid, event->text);
+    /* Who watches a move that takes long sees what was before. */
+    fflush(stdout);
+}
+
+static int print_json(struct outcome *outcome)
+{
+    struct json_object *root = json_object_new_object();
+
+    report_json_add(root, "requests", outcome->requests);
+    return report_json_print(COMMAND, root);
+}
+
+static int run(const struct config *config, const struct requests_options *options)
+{
+    struct outcome outcome = {.config = config,
+                              .list = options->list,
+                              .json = options->json,
+                              .requests = options->json ? json_object_new_array() : NULL,
+                              .status = STATUS_OK};
+    const struct peers_requests_options how = {
+        .list = options->list, .stopped = blocks_stopped, .event = take_event, .context = &outcome};
+    struct error err = {""};
+    int rc = peers_requests(config, &how, &err);
+
+    if (options->json && print_json(&outcome) != STATUS_OK)
+        outcome.status = STATUS_FAILED;
+    if (rc == -ECANCELED) {
+        logged_line(config, LOG_WARNING, false, COMMAND ": %s", err.text);
+        return blocks_stop_exit(COMMAND);
+    }
+    if (rc == -EBUSY) { /* which does what there is to do */
+        if (!options->json)
+            printf("%s\n", err.text);
+        return STATUS_OK;
+    }
+    return rc < 0 ? logged_error(config, COMMAND, err.text) : outcome.status;
+}
+
+static int configure_and_run(const struct requests_options *options)
+{
+    struct blocks_settings settings;
+    struct error err = {""};
+    struct config config;
+    int status = cli_config_read(COMMAND, options->config, &config);
+
+    if (status != STATUS_OK)
+        return status;
+    blocks_settings_init(&settings, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
+    status = blocks_prepare(COMMAND, &settings);
+    if (status < 0 && blocks_stop_watch(&err) < 0)
+        status = command_error(COMMAND, "%s", err.text);
+    if (status < 0)
+        status = run(&config, options);
+    blocks_settings_release(&settings);
+    config_release(&config);
+    return status;
+}
+
+int command_requests(int argc, char **argv)
+{
+    struct requests_options options = {.config = NULL};
+    int status = blocks_parse_options(&syntax, argc, argv, take_option, &options);
+
+    if (status >= 0)
+        return status;
+    if (optind < argc)
+        return command_usage_error(COMMAND, "unexpected argument '%s'", argv[optind]);
+    return configure_and_run(&options);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of `setmov gc` share. */
+#ifndef SETMOV_PEERS_GC_INTERNAL_H
+#define SETMOV_PEERS_GC_INTERNAL_H
+
+#include "setmov/catalog_request.h"
+#include "setmov/peers_gc.h"
+
+#define GC_DIRECTORY "leases" /* below `state` */
+
+/* Unfinished files are a dead writer's when nobody has written to them for so long. */
+#define GC_LEFT_S 3600
+
+/* ---- what is in use (gc_judge.c; pure) ------------------------------------------- */
+
+/* One file that must stay. */
+struct gc_use {
+    char *path; /* as a domain, or an image, names it */
+    char *user; /* NULL: a domain names it; else the image that needs it */
+    bool is_directory;
+    uint64_t device, inode; /* 0: it is not there */
+};
+
+struct gc_uses {
+    struct gc_use *uses;
+    size_t count, capacity;
+};
+/* Copies the strings. -ENOMEM. */
+int gc_uses_add(struct gc_uses *uses, const struct gc_use *use);
+void gc_uses_release(struct gc_uses *uses);
+
+/* An image that may be removed: all its names, and the file. */
+struct gc_suspect {
+    const char *path, *resolved;
+    uint64_t device, inode;
+};
+
+/* Who needs it; NULL: nobody. */
+const struct gc_use *gc_uses_find(const struct gc_uses *uses, const struct gc_suspect *suspect);
+
+/* Does `path` lie below one of the directories? All are resolved. */
+bool gc_lies_below(const char *path, const char *const *directories, size_t count);
+
+/* Is that the name of an unfinished file (".NAME.XXXXXX.tmp")? */
+bool gc_is_unfinished(const char *name);
+
+/* ---- what libvirt and images say (gc_use.c) ----------------------------------------- */
+
+/*
+ * Every file that a domain of this host names, and every file that those images
+ * are made of. Fails where anything of it cannot be known.
+ */
+int gc_uses_read(const struct config *config, bool (*stopped)(void *context), void *context,
+                 struct gc_uses *ret_uses, struct error *err);
+
+/* libvirt sees that files are gone. */
+int gc_refresh(const struct config *config, bool (*stopped)(void *context), void *context,
+               struct error *err);
+
+/* ---- one image (gc_image.c) ----------------------------------------------------------- */
+
+/* An image that is held open, and locked, so that no QEMU can begin to use it. */
+struct gc_image {
+    int directory, fd; /* -1: none */
+    char *resolved;
+    char *name; /* in the directory; points into `resolved` */
+    uint64_t device, inode, bytes;
+};
+
+enum gc_look {
+    GC_LOOK_OK,
+    GC_LOOK_GONE, /* it is not there, in the file system in which it was */
+    GC_LOOK_KEEP, /* with the reason */
+};
+
+enum gc_look gc_image_open(const struct config *config, const struct catalog_lease *lease,
+                           struct gc_image *ret_image, struct error *ret_why);
+int gc_image_remove(const struct gc_image *image, struct error *err);
+void gc_image_close(struct gc_image *image);
+
+/* ---- what dead writers left (gc_left.c) -------------------------------------------------- */
+
+/* Returns how many there were. */
+size_t gc_left_remove(const struct config *config, bool dry_run);
+
+#endif
