@@ -42,6 +42,8 @@ struct vm_move {
     bool cpu_is_of_host;      /* the latter */
     struct vm_lines networks; /* libvirt networks that its interfaces are on */
     struct vm_lines bridges;  /* bridges, and devices of direct interfaces */
+    struct vm_lines
+        files; /* that must be there already: media, read-only disks, kernel, firmware */
     struct vm_move_disk *disks;
     size_t disk_count, disk_capacity;
     /*
@@ -68,7 +70,7 @@ void vm_move_release(struct vm_move *vm);
  * CPU of the VM's XML; where the driver lacks it, virConnectCompareCPU, else
  * nothing is said), virtualization type, architecture and machine type
  * (virConnectGetDomainCapabilities), networks and bridges that it lacks or that
- * are not active, another domain of the name or the UUID; the same host
+ * are not active, files that it lacks, another domain of the name or the UUID; the same host
  * (`own_host_uuid`; "" if not known). Facts: vm_peer_facts().
  * A question that cannot be answered is a line in `ret_unknown`, no obstacle.
  */

@@ -6,6 +6,7 @@
 #include "vm/xml.h"
 
 #include <errno.h>
+#include <libvirt/virterror.h>
 #include <sys/stat.h>
 
 #define MAX_LAYERS 256
@@ -91,6 +92,23 @@ int volume_path(struct vm_peer *peer, const char *pool, const char *volume, char
     return 0;
 }
 
+bool volume_look(struct vm_peer *peer, const char *path, virStorageVolPtr *ret_volume)
+{
+    CLEANUP(cleanup_pool) virStoragePoolPtr pool = NULL;
+    CLEANUP(cleanup_free) char *directory = strdup(path);
+    char *slash = directory ? strrchr(directory, '/') : NULL;
+
+    *ret_volume = NULL;
+    if (!slash || slash == directory)
+        return false;
+    *slash = '\0';
+    pool = virStoragePoolLookupByTargetPath(peer->connection, directory);
+    if (!pool || virStoragePoolRefresh(pool, 0) < 0)
+        return false;
+    *ret_volume = virStorageVolLookupByName(pool, slash + 1);
+    return *ret_volume || virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL;
+}
+
 /* The path that the volume's XML says it lies on; NULL. */
 static int layer_below(struct vm_peer *peer, const char *path, char **ret_below)
 {
@@ -139,4 +157,29 @@ uint64_t file_allocated(struct vm_peer *peer, const char *path)
     if (peer_is_local(peer) && stat(path, &stat_of) == 0 && S_ISREG(stat_of.st_mode))
         return (uint64_t)stat_of.st_blocks * 512;
     return UNKNOWN_U64;
+}
+
+/* A disk of a VM that is off and named by pool and volume is known to its pool alone. */
+bool disk_size(struct vm_peer *peer, virDomainPtr domain, const struct disk_facts *disk,
+               uint64_t *ret_capacity, uint64_t *ret_allocated)
+{
+    CLEANUP(cleanup_volume) virStorageVolPtr volume = NULL;
+    virDomainBlockInfo block;
+    virStorageVolInfo info;
+
+    if (disk->pool) {
+        volume = virStorageVolLookupByPath(peer->connection, disk->path);
+        if (volume && virStorageVolGetInfo(volume, &info) == 0) {
+            *ret_capacity = info.capacity;
+            *ret_allocated = info.allocation;
+            return true;
+        }
+    }
+    if (virDomainGetBlockInfo(domain, disk->target, &block, 0) == 0) {
+        *ret_capacity = block.capacity;
+        *ret_allocated = block.allocation;
+        return true;
+    }
+    *ret_capacity = *ret_allocated = UNKNOWN_U64;
+    return false;
 }

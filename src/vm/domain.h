@@ -26,10 +26,23 @@ int volume_path(struct vm_peer *peer, const char *pool, const char *volume, char
                 struct error *err);
 
 /*
+ * The file of that path as the pool of its directory sees it now. False: nobody
+ * can tell. `ret_volume` is NULL where there is none.
+ */
+bool volume_look(struct vm_peer *peer, const char *path, virStorageVolPtr *ret_volume);
+
+/*
  * What lies below an image that is a volume of some pool, as long as its pool
  * knows; adds paths. Nothing where it is no volume. -ENOMEM.
  */
 int volume_layers(struct vm_peer *peer, const char *path, struct vm_lines *layers);
+
+/*
+ * Virtual size, and bytes that the top layer takes, of a disk whose path is
+ * known; both unknown where libvirt does not say: false, and its last error.
+ */
+bool disk_size(struct vm_peer *peer, virDomainPtr domain, const struct disk_facts *disk,
+               uint64_t *ret_capacity, uint64_t *ret_allocated);
 
 /* Bytes that a file takes; UNKNOWN_U64 where neither a pool nor this host's file system says. */
 uint64_t file_allocated(struct vm_peer *peer, const char *path);

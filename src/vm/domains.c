@@ -35,8 +35,8 @@ static int no_memory(struct error *err)
 static int take_disk(struct vm_peer *peer, virDomainPtr domain, struct disk_facts *disk,
                      struct vm_domain *into, struct error *err)
 {
-    struct vm_domain_disk found = {.capacity_bytes = UNKNOWN_U64};
-    virDomainBlockInfo info;
+    struct vm_domain_disk found = {.target = NULL};
+    uint64_t allocated;
 
     if (!disk_goes_along(disk))
         return 0;
@@ -47,8 +47,7 @@ static int take_disk(struct vm_peer *peer, virDomainPtr domain, struct disk_fact
         return 0; /* not of this host, or nobody knows where it lies */
     if (array_reserve(&into->disks, &into->disk_capacity, into->disk_count + 1, sizeof(found)) < 0)
         return no_memory(err);
-    if (virDomainGetBlockInfo(domain, disk->target, &info, 0) == 0)
-        found.capacity_bytes = info.capacity;
+    disk_size(peer, domain, disk, &found.capacity_bytes, &allocated); /* or unknown */
     found.target = strdup(disk->target);
     found.path = strdup(disk->path);
     into->disks[into->disk_count++] = found;

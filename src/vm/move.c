@@ -30,6 +30,7 @@ void vm_move_release(struct vm_move *vm)
     free(vm->cpu);
     vm_lines_release(&vm->networks);
     vm_lines_release(&vm->bridges);
+    vm_lines_release(&vm->files);
     vm_lines_release(&vm->obstacles);
     memset(vm, 0, sizeof(*vm));
 }
@@ -94,18 +95,13 @@ static uint64_t add_known(uint64_t sum, uint64_t more)
 static int measure(struct vm_peer *peer, virDomainPtr domain, struct disk_facts *disk,
                    struct vm_move_disk *into, struct vm_move *vm, struct error *err)
 {
-    virDomainBlockInfo info;
-
     if (!disk->has_chain && volume_layers(peer, disk->path, &disk->layers) < 0)
         return no_memory(err);
     into->layers = 1 + disk->layers.count;
-    into->capacity_bytes = UNKNOWN_U64;
-    if (virDomainGetBlockInfo(domain, disk->target, &info, 0) == 0) {
-        into->capacity_bytes = info.capacity;
-        into->allocated_bytes = info.allocation;
-    } else if (vm_lines_add(&vm->obstacles, "disk '%s': %s", disk->target, peer_last_message()) <
-               0) {
-        return no_memory(err);
+    if (!disk_size(peer, domain, disk, &into->capacity_bytes, &into->allocated_bytes)) {
+        into->allocated_bytes = 0;
+        if (vm_lines_add(&vm->obstacles, "disk '%s': %s", disk->target, peer_last_message()) < 0)
+            return no_memory(err);
     }
     for (size_t i = 0; i < disk->layers.count; i++)
         into->allocated_bytes =
@@ -119,8 +115,13 @@ static int take_disk(struct vm_peer *peer, virDomainPtr domain, struct disk_fact
     struct vm_move_disk *into;
     int r = look_up(peer, disk, vm, err);
 
-    if (r < 0 || !disk->path || !disk_goes_along(disk))
+    if (r < 0 || !disk->path || disk->is_empty)
         return r;
+    if (!disk_goes_along(disk)) {
+        bool is_asked = !disk->shareable && strcmp(disk->type, "block") != 0;
+
+        return is_asked && lines_add_once(&vm->files, disk->path) < 0 ? no_memory(err) : 0;
+    }
     if (array_reserve(&vm->disks, &vm->disk_capacity, vm->disk_count + 1, sizeof(*vm->disks)) < 0)
         return no_memory(err);
     into = &vm->disks[vm->disk_count++];

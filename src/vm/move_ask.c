@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Asks another host what stands against a VM there. */
 #include "vm/domain.h"
+#include "vm/files_xml.h"
 #include "vm/move_xml.h"
 
 #include <errno.h>
@@ -10,7 +11,9 @@ struct asking {
     struct vm_peer *peer;
     const struct vm_move *vm;
     struct vm_lines *obstacles, *unknown;
-    bool is_lost; /* the connection: no further answer will come */
+    struct vm_lines known; /* files that the host says it has */
+    bool has_no_machine;   /* to ask of a CPU for */
+    bool is_lost;          /* the connection: no further answer will come */
 };
 
 /* The question ended without an answer. */
@@ -100,13 +103,17 @@ static int ask_machine(struct asking *asking)
 
     xml = virConnectGetDomainCapabilities(asking->peer->connection, NULL, vm->arch, vm->machine,
                                           vm->type, 0);
-    if (!xml && is_refusal())
+    asking->has_no_machine = !xml && is_refusal();
+    if (asking->has_no_machine)
         return vm_lines_add(asking->obstacles, "its machine (%s %s, %s) cannot run there: %s",
                             vm->arch ? vm->arch : "?", vm->machine ? vm->machine : "?",
                             vm->type ? vm->type : "?", peer_last_message());
     if (!xml)
         return note_unknown(asking, "whether its machine can run there");
     r = move_domain_capabilities_read(text_of(xml, strlen(xml)), &most, &err);
+    if (r == 0)
+        r = files_xml_add(text_of(xml, strlen(xml)), "domain capabilities", "domainCapabilities",
+                          &asking->known, &err);
     if (r == -ENOMEM)
         return r;
     if (r < 0)
@@ -211,6 +218,25 @@ static int ask_bridge(struct asking *asking, const char *name)
                         name);
 }
 
+/* ---- files --------------------------------------------------------------------------------------- */
+
+/* libvirt tells of files in pools, and of the firmware that it offers. */
+static int ask_file(struct asking *asking, const char *path)
+{
+    CLEANUP(cleanup_volume) virStorageVolPtr volume = NULL;
+
+    if (lines_have(&asking->known, path))
+        return 0;
+    if (!volume_look(asking->peer, path, &volume))
+        return vm_lines_add(asking->unknown,
+                            "whether it has the file %.300s: that lies in no pool there", path);
+    if (volume)
+        return 0;
+    return vm_lines_add(asking->obstacles,
+                        "it has no file %.300s, which the VM uses and which does not go along",
+                        path);
+}
+
 /* ---- all of it ------------------------------------------------------------------------------------ */
 
 static int ask_all(struct asking *asking, const char *own_host_uuid)
@@ -224,12 +250,14 @@ static int ask_all(struct asking *asking, const char *own_host_uuid)
         r = ask_clash(asking);
     if (r == 0 && !asking->is_lost)
         r = ask_machine(asking);
-    if (r == 0 && !asking->is_lost)
+    if (r == 0 && !asking->is_lost && !asking->has_no_machine)
         r = ask_cpu(asking);
     for (size_t i = 0; i < vm->networks.count && r == 0 && !asking->is_lost; i++)
         r = ask_network(asking, vm->networks.lines[i]);
     for (size_t i = 0; i < vm->bridges.count && r == 0 && !asking->is_lost; i++)
         r = ask_bridge(asking, vm->bridges.lines[i]);
+    for (size_t i = 0; i < vm->files.count && r == 0 && !asking->is_lost; i++)
+        r = ask_file(asking, vm->files.lines[i]);
     return r;
 }
 
@@ -237,9 +265,10 @@ int vm_move_ask(struct vm_peer *peer, const struct vm_move *vm, const char *own_
                 struct vm_lines *ret_obstacles, struct vm_lines *ret_unknown, struct error *err)
 {
     CLEANUP(vm_lines_release) struct vm_lines obstacles = {NULL, 0, 0}, unknown = {NULL, 0, 0};
-    struct asking asking = {peer, vm, &obstacles, &unknown, false};
+    struct asking asking = {.peer = peer, .vm = vm, .obstacles = &obstacles, .unknown = &unknown};
     int r = ask_all(&asking, own_host_uuid);
 
+    vm_lines_release(&asking.known);
     if (r < 0)
         return error_set(err, r, "out of memory");
     if (asking.is_lost)

@@ -5,27 +5,6 @@
 #include <errno.h>
 #include <libvirt/virterror.h>
 
-/*
- * The file as the pool of its directory sees it now. False: nobody can tell.
- * `ret_volume` is NULL where there is none.
- */
-static bool look(struct vm_peer *to, const char *path, virStorageVolPtr *ret_volume)
-{
-    CLEANUP(cleanup_pool) virStoragePoolPtr pool = NULL;
-    CLEANUP(cleanup_free) char *directory = strdup(path);
-    char *slash = directory ? strrchr(directory, '/') : NULL;
-
-    *ret_volume = NULL;
-    if (!slash || slash == directory)
-        return false;
-    *slash = '\0';
-    pool = virStoragePoolLookupByTargetPath(to->connection, directory);
-    if (!pool || virStoragePoolRefresh(pool, 0) < 0)
-        return false;
-    *ret_volume = virStorageVolLookupByName(pool, slash + 1);
-    return *ret_volume || virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL;
-}
-
 int move_left_expect(struct vm_peer *to, const struct disk_list *disks,
                      struct vm_lines *ret_missing)
 {
@@ -35,7 +14,8 @@ int move_left_expect(struct vm_peer *to, const struct disk_list *disks,
 
         if (!disk_goes_along(disk) || !disk->path || strcmp(disk->type, "file") != 0)
             continue;
-        if (look(to, disk->path, &volume) && !volume && lines_add_once(ret_missing, disk->path) < 0)
+        if (volume_look(to, disk->path, &volume) && !volume &&
+            lines_add_once(ret_missing, disk->path) < 0)
             return -ENOMEM;
     }
     return 0;
@@ -46,7 +26,7 @@ static bool remove_one(struct vm_peer *to, const char *path, const struct vm_lin
 {
     CLEANUP(cleanup_volume) virStorageVolPtr volume = NULL;
 
-    if (!look(to, path, &volume))
+    if (!volume_look(to, path, &volume))
         return false;
     if (!volume)
         return true;

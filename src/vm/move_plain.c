@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Moves a VM by libvirt alone, disks included. */
+#include "vm/hook_line.h"
 #include "vm/move_left.h"
 #include "vm/move_xml.h"
 
@@ -107,6 +108,22 @@ static int read_flags(virDomainPtr domain, const struct disk_list *disks, unsign
     return active ? 0 : check_no_disks(domain, disks, err);
 }
 
+/* What went wrong, in libvirt's words or in those of a hook there, which end with a line's end. */
+static void read_failure(struct error *ret_why)
+{
+    const char *message = peer_last_message(), *said = hook_line(message);
+    size_t length;
+
+    if (said)
+        error_set(ret_why, -EIO, "refused there: %s",
+                  said[0] != '\0' ? said : "by a hook, without a word");
+    else
+        error_set(ret_why, -EIO, "%s", message);
+    length = strlen(ret_why->text);
+    while (length > 0 && ret_why->text[length - 1] == ' ')
+        ret_why->text[--length] = '\0';
+}
+
 static int move(virDomainPtr domain, struct vm_peer *to, const struct disk_list *disks,
                 const struct parameters *parameters, unsigned flags, struct error *err)
 {
@@ -120,7 +137,7 @@ static int move(virDomainPtr domain, struct vm_peer *to, const struct disk_list 
                               flags);
     if (moved)
         return 0;
-    error_set(&why, -EIO, "%s", peer_last_message());
+    read_failure(&why);
     move_left_remove(to, &missing, &why);
     return error_set(err, -EIO, "%s", why.text);
 }

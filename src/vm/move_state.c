@@ -162,34 +162,26 @@ static bool is_on_shared_file_system(const char *path)
     return false;
 }
 
-static int check_file(const struct disk_facts *disk, const char *handle, struct vm_move *vm)
+/* libvirt takes a shared disk for one that the other host has too, and refuses where it cannot be. */
+static int check_file(const struct disk_facts *disk, struct vm_move *vm)
 {
     bool shared = is_on_shared_file_system(disk->path);
 
-    if (disk_goes_along(disk))
-        return shared ? vm_lines_add(&vm->obstacles,
-                                     "disk '%s' lies on a file system that hosts share, so nothing "
-                                     "of it needs to be sent (%.300s)",
-                                     disk->target, disk->path)
-                      : 0;
-    if (shared)
-        return 0;
-    if (disk->is_medium)
+    if (shared && disk_goes_along(disk))
         return vm_lines_add(&vm->obstacles,
-                            "drive '%s' holds a file of this host alone, %.300s (virsh "
-                            "change-media %s %s --eject)",
-                            disk->target, disk->path, handle, disk->target);
-    return vm_lines_add(&vm->obstacles,
-                        "disk '%s' is %s and would not go along, but only this host has its file "
-                        "%.300s",
-                        disk->target, disk->shareable ? "shared with other VMs" : "read-only",
-                        disk->path);
+                            "disk '%s' lies on a file system that hosts share, so nothing of it "
+                            "needs to be sent (%.300s)",
+                            disk->target, disk->path);
+    if (shared || !disk->shareable)
+        return 0;
+    return vm_lines_add(
+        &vm->obstacles,
+        "disk '%s' is shared with other VMs, but only this host has its file %.300s", disk->target,
+        disk->path);
 }
 
 int move_state_files(struct vm_peer *peer, const struct disk_list *disks, struct vm_move *vm)
 {
-    char uuid_text[UUID_TEXT_BYTES];
-    const char *handle = move_handle(vm, uuid_text);
     int r = 0;
 
     if (!peer_is_local(peer))
@@ -198,7 +190,7 @@ int move_state_files(struct vm_peer *peer, const struct disk_list *disks, struct
         const struct disk_facts *disk = &disks->disks[i];
 
         if (disk->path && !disk->is_empty && strcmp(disk->type, "block") != 0)
-            r = check_file(disk, handle, vm);
+            r = check_file(disk, vm);
     }
     return r;
 }

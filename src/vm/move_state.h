@@ -10,8 +10,8 @@ int move_state_read(virDomainPtr domain, const struct disk_list *disks, struct v
                     struct error *err);
 
 /*
- * Disks and media whose file only this host has though libvirt does not take it
- * along, and such as lie where hosts share them. Nothing where the peer is not
+ * Disks that are shared but only this host has, and disks that would go along
+ * but lie where hosts share them. Nothing where the peer is not
  * this host. -ENOMEM.
  */
 int move_state_files(struct vm_peer *peer, const struct disk_list *disks, struct vm_move *vm);

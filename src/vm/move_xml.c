@@ -55,6 +55,21 @@ static int read_machine(xmlNode *domain, struct vm_move *vm, struct error *err)
     return 0;
 }
 
+static int read_files(const xmlNode *domain, struct vm_move *vm, struct error *err)
+{
+    static const char *const names[] = {"kernel", "initrd", "dtb", "loader"};
+    const xmlNode *os = xml_child(domain, "os");
+
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        CLEANUP(cleanup_free) char *path = NULL;
+
+        if (xml_content_dup(xml_child(os, names[i]), &path) < 0 ||
+            (path && path[0] == '/' && lines_add_once(&vm->files, path) < 0))
+            return no_memory(err);
+    }
+    return 0;
+}
+
 /* What runs on the host's own CPU is held against that of the other host; off, it takes any. */
 static int read_cpu(const xmlNode *domain, struct vm_move *vm, struct error *err)
 {
@@ -122,6 +137,8 @@ int move_xml_read(struct text xml, struct vm_move *vm, struct disk_list *ret_dis
         r = read_machine(domain, vm, err);
     if (r == 0)
         r = read_cpu(domain, vm, err);
+    if (r == 0)
+        r = read_files(domain, vm, err);
     if (r < 0)
         return r;
     if (read_interfaces(devices, vm) < 0 || disk_list_read(devices, &disks) < 0 ||

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What libvirt says of a move, for scripts: move_tool read URI VM | ask URI VM
- * URI OWN-UUID | move URI URI UUID [BITS] | domains URI | files URI.
+ * URI OWN-UUID [MACHINE [CPU]] | move URI URI UUID [BITS] | domains URI | files
+ * URI. MACHINE and CPU (XML) stand in for the VM's own.
  */
 #include "setmov/vm_move.h"
 
@@ -36,6 +37,7 @@ static void print_vm(const struct vm_move *vm)
                (unsigned long long)vm->disks[i].allocated_bytes, vm->disks[i].layers);
     print_lines("network", &vm->networks);
     print_lines("bridge", &vm->bridges);
+    print_lines("needs", &vm->files);
     print_lines("obstacle", &vm->obstacles);
 }
 
@@ -50,6 +52,12 @@ static int run_read(struct vm_peer *peer, char **arguments, struct error *err)
     return r;
 }
 
+static void replace(char **string, const char *with)
+{
+    free(*string);
+    *string = strdup(with);
+}
+
 static int run_ask(struct vm_peer *peer, char **arguments, struct error *err)
 {
     struct vm_lines obstacles = {NULL, 0, 0}, unknown = {NULL, 0, 0};
@@ -59,6 +67,10 @@ static int run_ask(struct vm_peer *peer, char **arguments, struct error *err)
 
     if (r == 0)
         r = vm_peer_open(arguments[1], &to, err);
+    if (r == 0 && arguments[3])
+        replace(&vm.machine, arguments[3]);
+    if (r == 0 && arguments[3] && arguments[4])
+        replace(&vm.cpu, arguments[4]);
     if (r == 0)
         r = vm_move_ask(to, &vm, arguments[2], &obstacles, &unknown, err);
     print_lines("obstacle", &obstacles);

@@ -11,6 +11,7 @@
 #include "vm_data.h"
 
 #include "vm/files_xml.h"
+#include "vm/hook_line.h"
 #include "vm/move_xml.h"
 
 #include <errno.h>
@@ -80,6 +81,7 @@ static void recorded_domains_are_understood(void **state)
     fprintf(out, "cpu %s\n", vm.cpu_is_of_host ? "of the host" : vm.cpu ? vm.cpu : "none");
     print_lines(out, "network", &vm.networks);
     print_lines(out, "bridge", &vm.bridges);
+    print_lines(out, "file", &vm.files);
     print_lines(out, "obstacle", &vm.obstacles);
     for (size_t i = 0; i < disks.count; i++)
         print_disk(out, &disks.disks[i]);
@@ -408,9 +410,34 @@ static void lines_are_one_line_but_paths_stay(void **state)
     assert_string_equal(lines.lines[1], "a\nb");
 }
 
+static void what_a_hook_said_is_found(void **state)
+{
+    static const struct {
+        const char *message, *line;
+    } cases[] = {
+        {"Hook script execution failed: internal error: Child process (LC_ALL=C PATH=/bin: "
+         "/etc/libvirt/hooks/qemu.d/setmov vm1 migrate begin -) unexpected exit status 1: here "
+         "10 %, gamma: 90 %",
+         "here 10 %, gamma: 90 %"},
+        {"Hook script execution failed: internal error: Child process (/h vm1 migrate begin -) "
+         "unexpected fatal signal 11",
+         ""},
+        {"unable to stat: /x: No such file or directory", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        const char *line = hook_line(cases[i].message);
+
+        assert_int_equal(!line, !cases[i].line);
+        if (line)
+            assert_string_equal(line, cases[i].line);
+    }
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[10 + ARRAY_LENGTH(recorded)] = {
+    struct CMUnitTest tests[11 + ARRAY_LENGTH(recorded)] = {
         cmocka_unit_test(obstacles_are_said_in_words),
         cmocka_unit_test(the_cpu_is_that_of_the_vm_or_of_its_host),
         cmocka_unit_test(interfaces_need_networks_or_bridges),
@@ -421,10 +448,11 @@ int main(void)
         cmocka_unit_test(hosts_tell_of_themselves),
         cmocka_unit_test(every_file_that_is_named_is_found_once),
         cmocka_unit_test(lines_are_one_line_but_paths_stay),
+        cmocka_unit_test(what_a_hook_said_is_found),
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(recorded); i++)
-        tests[10 + i] = (struct CMUnitTest){
+        tests[11 + i] = (struct CMUnitTest){
             .name = recorded[i].leaf,
             .test_func = recorded_domains_are_understood,
             .initial_state = (void *)&recorded[i],
