@@ -101,24 +101,28 @@ static int fill_disk(xmlNode *node, struct disk_facts *disk)
     return read_layers(node, disk);
 }
 
+static int take_disk(xmlNode *node, struct disk_list *list)
+{
+    struct disk_facts disk = {.target = NULL};
+    int r = fill_disk(node, &disk);
+
+    if (r == 0)
+        r = array_reserve(&list->disks, &list->capacity, list->count + 1, sizeof(disk));
+    if (r == 0)
+        list->disks[list->count++] = disk;
+    else
+        disk_release(&disk);
+    return r < 0 ? -ENOMEM : 0;
+}
+
 int disk_list_read(const xmlNode *devices, struct disk_list *list)
 {
-    for (xmlNode *node = devices ? devices->children : NULL; node; node = node->next) {
-        struct disk_facts disk = {.target = NULL};
-        int r;
+    int r = 0;
 
-        if (!xml_is_element(node, "disk") || list->count >= MAX_DISKS)
-            continue;
-        r = fill_disk(node, &disk);
-        if (r == 0)
-            r = array_reserve(&list->disks, &list->capacity, list->count + 1, sizeof(disk));
-        if (r < 0) {
-            disk_release(&disk);
-            return -ENOMEM;
-        }
-        list->disks[list->count++] = disk;
-    }
-    return 0;
+    for (xmlNode *node = devices ? devices->children : NULL; node && r == 0; node = node->next)
+        if (xml_is_element(node, "disk") && list->count < MAX_DISKS)
+            r = take_disk(node, list);
+    return r;
 }
 
 int disk_list_parse(struct text xml, struct disk_list *ret_list, struct error *err)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <libvirt/virterror.h>
+#include <limits.h>
 #include <sys/stat.h>
 
 #define MAX_LAYERS 256
@@ -95,10 +96,13 @@ int volume_path(struct vm_peer *peer, const char *pool, const char *volume, char
 bool volume_look(struct vm_peer *peer, const char *path, virStorageVolPtr *ret_volume)
 {
     CLEANUP(cleanup_pool) virStoragePoolPtr pool = NULL;
-    CLEANUP(cleanup_free) char *directory = strdup(path);
-    char *slash = directory ? strrchr(directory, '/') : NULL;
+    char directory[PATH_MAX];
+    char *slash;
 
     *ret_volume = NULL;
+    if (!string_copy(directory, sizeof(directory), path))
+        return false;
+    slash = strrchr(directory, '/');
     if (!slash || slash == directory)
         return false;
     *slash = '\0';

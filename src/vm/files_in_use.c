@@ -53,6 +53,16 @@ static int add_domain_xml(struct vm_peer *peer, virDomainPtr domain, char *xml,
     return r < 0 ? error_prefix(err, r, "VM '%.200s'", virDomainGetName(domain)) : 0;
 }
 
+static int add_snapshot(virDomainPtr domain, virDomainSnapshotPtr snapshot, struct vm_lines *paths,
+                        struct error *err)
+{
+    CLEANUP(cleanup_free) char *xml = virDomainSnapshotGetXMLDesc(snapshot, 0);
+
+    if (!xml)
+        return peer_error(err, "a snapshot of VM '%.200s'", virDomainGetName(domain));
+    return add_xml(xml, "snapshot XML", "domainsnapshot", paths, err);
+}
+
 /* Disks as they were, and the files that came after. */
 static int add_snapshots(virDomainPtr domain, struct vm_lines *paths, struct error *err)
 {
@@ -64,13 +74,8 @@ static int add_snapshots(virDomainPtr domain, struct vm_lines *paths, struct err
     if (count < 0)
         return peer_error(err, "the snapshots of VM '%.200s'", virDomainGetName(domain));
     for (int i = 0; i < count; i++) {
-        CLEANUP(cleanup_free)
-        char *xml = r == 0 ? virDomainSnapshotGetXMLDesc(snapshots[i], 0) : NULL;
-
-        if (r == 0 && !xml)
-            r = peer_error(err, "a snapshot of VM '%.200s'", virDomainGetName(domain));
         if (r == 0)
-            r = add_xml(xml, "snapshot XML", "domainsnapshot", paths, err);
+            r = add_snapshot(domain, snapshots[i], paths, err);
         virDomainSnapshotFree(snapshots[i]);
     }
     free(snapshots);
