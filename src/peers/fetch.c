@@ -224,25 +224,29 @@ static struct fetch *find_fetch(struct fetches *fetches, const struct config_hos
     return fetches->items[fetches->count++];
 }
 
-static int check_want(const struct config *config, struct peers_want *want,
-                      const struct config_host **ret_host)
+/* The host to ask; NULL: the want says why not. */
+static const struct config_host *host_of(const struct config *config, struct peers_want *want)
 {
     const struct config_host *host = config_host_find(config, want->host);
     char hash[CATALOG_HASH_BYTES];
     struct catalog_kind kind;
 
-    if (!catalog_name_parse(want->name, hash, &kind))
-        return error_set(&want->error, -EINVAL, "'%s' is no name of a fingerprint", want->name);
-    if (host == NULL || strcmp(host->trust_domain, config->setmov.trust_domain) != 0)
-        return error_set(&want->error, -ENOENT, "%s is no peer of this host", want->host);
-    *ret_host = host;
-    return 0;
+    if (!catalog_name_parse(want->name, hash, &kind)) {
+        want->result =
+            error_set(&want->error, -EINVAL, "'%s' is no name of a fingerprint", want->name);
+        return NULL;
+    }
+    if (host == NULL || strcmp(host->trust_domain, config->setmov.trust_domain) != 0) {
+        want->result = error_set(&want->error, -ENOENT, "%s is no peer of this host", want->host);
+        return NULL;
+    }
+    return host;
 }
 
 static int add_want(const struct config *config, struct fetches *fetches, struct peers_want *want,
                     size_t index, uint64_t *budget)
 {
-    const struct config_host *host = NULL;
+    const struct config_host *host;
     struct fetch *fetch;
     struct fill *fill;
     uint64_t bytes;
@@ -252,8 +256,8 @@ static int add_want(const struct config *config, struct fetches *fetches, struct
     want->result = 0;
     if (strcmp(want->host, config->setmov.name) == 0)
         return 0; /* its own are there */
-    want->result = check_want(config, want, &host);
-    fill = want->result == 0 ? fill_new(config, want, index) : NULL;
+    host = host_of(config, want);
+    fill = host != NULL ? fill_new(config, want, index) : NULL;
     if (fill == NULL)
         return 0;
     bytes = peers_ranges_bytes(fill->ranges, fill->range_count) + FINGERPRINT_HEAD_MAX;

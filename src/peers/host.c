@@ -424,7 +424,7 @@ static int take_manifest(struct reading *reading, struct catalog_manifest *ret_m
     rc = peers_read_whole(&reading->source, CATALOG_MANIFEST_MAX_BYTES, &bytes, &length, err);
     count_bytes(reading);
     if (rc == -ENOENT)
-        return error_prefix(err, rc, "it offers no index (is setmov index run there?)");
+        error_prefix(err, rc, "it offers no index (is setmov index run there?)");
     if (rc < 0)
         return rc;
     rc = catalog_manifest_parse(text_of(bytes, length), CATALOG_MANIFEST_NAME, &manifest, err);

@@ -150,10 +150,10 @@ struct peers_host_order {
     const char *name;
 };
 struct peers_host *peers_host_new(const struct peers_host_order *order); /* NULL: no memory */
-void peers_host_unref(void *host);
+void peers_host_unref(void *context);
 
-/* For struct vm_task. */
-int peers_host_run(void *host, struct error *err);
+/* For struct vm_task; the context is the host. */
+int peers_host_run(void *context, struct error *err);
 
 /* What a thread has come to; nothing changes behind this. */
 struct peers_outcome {

@@ -78,12 +78,17 @@ static int pay_visit(const struct config *config, bool refresh, bool (*stopped)(
     struct visit *visit = visit_new(config, refresh);
     int rc;
 
-    if (visit == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
+    if (visit == NULL) {
+        error_set(err, -ENOMEM, "out of memory");
+        return -ENOMEM;
+    }
     task.context = visit;
     rc = vm_tasks_run(&task, 1, 1, LIBVIRT_TIMEOUT_S, stopped, context, err);
-    if (rc == 0 && task.result < 0)
-        rc = error_set(err, task.result, "%s: %s", config->setmov.connect, task.error.text);
+    if (rc == 0 && task.result < 0) {
+        rc = task.result;
+        error_set(err, rc, "%s%s%s", rc == -ETIMEDOUT ? config->setmov.connect : "",
+                  rc == -ETIMEDOUT ? ": " : "", task.error.text);
+    }
     if (rc == 0 && ret_visit != NULL)
         *ret_visit = visit;
     else if (task.context != NULL) /* else it is its thread's */
