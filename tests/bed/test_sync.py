@@ -20,6 +20,25 @@ HEAD = 2048
 SKETCH_SECTIONS = (1, 4, 5, 7, 8)
 M64 = (1 << 64) - 1
 
+# Hands on what beta's libvirtd says, up to so many bytes; then it is silent. In the end it tells how many there were.
+PROXY = """
+import select, socket, sys
+most, server = int(sys.argv[1]), socket.create_server(("127.0.0.1", 7778))
+print("up", flush=True)
+client, total = server.accept()[0], 0
+libvirtd = socket.create_connection(("beta", 16509))
+while True:
+    for end in select.select([client, libvirtd], [], [])[0]:
+        data = end.recv(65536)
+        if not data:
+            sys.exit(print(total, flush=True))
+        if end is client:
+            libvirtd.sendall(data)
+        elif total < most:
+            client.sendall(data[:most - total])
+            total += len(data[:most - total])
+"""
+
 
 # ---- what the formats say, computed apart from setmov ---------------------------------------------------
 
@@ -329,6 +348,37 @@ def check_interrupted(alpha):
     leave_nothing(alpha)
 
 
+def check_stalled(alpha, beta):
+    """A peer that falls silent in the middle: what was whole by then stays, nothing half is left."""
+    cache = "/var/lib/setmov/stalled"
+    put(alpha, "/etc/stalled.conf", configuration("[host beta]\nuri = qemu+tcp://127.0.0.1:7778/system\n", cache=cache,
+                                                  timeout="1s"))
+
+    def through(most, status):
+        proxy = alpha.start("python3", "-c", PROXY, most, stdout=subprocess.PIPE)
+        bed.require(proxy.stdout.readline() == "up\n", "no proxy")
+        row = sync(alpha, "--config", "/etc/stalled.conf", "beta", status=status)["beta"]
+        total = int(proxy.stdout.readline())
+        proxy.wait()
+        return row, total
+
+    row, total = through(1 << 40, 0)
+    bed.require(figures(row) == ("read", 2, 2, 0, 0), row)
+    whole = {name: get(alpha, f"{cache}/hosts/beta/{name}") for name in kept(alpha, "beta", cache)}
+    counts = set()
+    for percent in (5, 40, 60, 75, 85, 93):
+        alpha.run("rm", "-rf", cache)
+        row, _ = through(total * percent // 100, 1)
+        names = kept(alpha, "beta", cache)
+        bed.require(row["result"] == "failed" and "1 s" in row["error"] and row["read"] == len(names), row)
+        for name in names:
+            bed.require(get(alpha, f"{cache}/hosts/beta/{name}") == whole[name], f"{name} is not whole at {percent} %")
+        counts.add(len(names))
+    bed.require({0, 1} <= counts, f"{counts} fingerprints were whole")
+    row, _ = through(1 << 40, 0)
+    bed.require(row["read"] == 2 - len(names) and kept(alpha, "beta", cache) == sorted(whole), row)
+
+
 def check_lies(alpha, beta):
     """A damaged fingerprint costs itself, a lie its host; none of it leaves its place."""
     cache = "/var/lib/setmov/lies"
@@ -455,6 +505,7 @@ def run(hosts):
     check_repair(alpha, beta)
     check_exact(alpha, beta, gamma)
     check_trust(alpha)
+    check_stalled(alpha, beta)
     check_lies(alpha, beta)
     check_full(alpha, beta)
     check_down(alpha, beta, gamma)
