@@ -12,29 +12,6 @@ static int no_memory(struct error *err)
     return error_set(err, -ENOMEM, "out of memory");
 }
 
-void vm_move_release(struct vm_move *vm)
-{
-    if (!vm)
-        return;
-    for (size_t i = 0; i < vm->disk_count; i++) {
-        free(vm->disks[i].target);
-        free(vm->disks[i].path);
-        free(vm->disks[i].format);
-    }
-    free(vm->disks);
-    free(vm->name);
-    free(vm->xml);
-    free(vm->type);
-    free(vm->arch);
-    free(vm->machine);
-    free(vm->cpu);
-    vm_lines_release(&vm->networks);
-    vm_lines_release(&vm->bridges);
-    vm_lines_release(&vm->files);
-    vm_lines_release(&vm->obstacles);
-    memset(vm, 0, sizeof(*vm));
-}
-
 /* ---- which one ------------------------------------------------------------------------------ */
 
 static int find_domain(struct vm_peer *peer, const char *name_or_uuid, virDomainPtr *ret_domain,

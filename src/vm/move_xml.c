@@ -14,6 +14,29 @@ static int no_memory(struct error *err)
     return error_set(err, -ENOMEM, WHAT ": out of memory");
 }
 
+void vm_move_release(struct vm_move *vm)
+{
+    if (!vm)
+        return;
+    for (size_t i = 0; i < vm->disk_count; i++) {
+        free(vm->disks[i].target);
+        free(vm->disks[i].path);
+        free(vm->disks[i].format);
+    }
+    free(vm->disks);
+    free(vm->name);
+    free(vm->xml);
+    free(vm->type);
+    free(vm->arch);
+    free(vm->machine);
+    free(vm->cpu);
+    vm_lines_release(&vm->networks);
+    vm_lines_release(&vm->bridges);
+    vm_lines_release(&vm->files);
+    vm_lines_release(&vm->obstacles);
+    memset(vm, 0, sizeof(*vm));
+}
+
 const char *move_handle(const struct vm_move *vm, char uuid_text[UUID_TEXT_BYTES])
 {
     static const char fit[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+";

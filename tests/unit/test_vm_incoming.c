@@ -329,7 +329,7 @@ static void markup_within_text_is_text(void **state)
     static const char xml[] =
         "<?xml version='1.0'?><!-- <!DOCTYPE x> '\" &x; <a> -->" HEAD
         "<title>a > b</title><description><![CDATA[<a><a><a> &y; ' ]] ]]></description>"
-        "<x y=\"it's > '\" z='\"'/><?p ' < & ?><!-->--></domain> \n<!-- ' -->\n";
+        "<x y=\"it's > '\" z='\"'/><?p ' < & ?><!--></a></a></a>--></domain> \n<!-- ' -->\n";
     CLEANUP(vm_incoming_release) struct vm_incoming vm = {.name = NULL};
     struct error err = {""};
 
