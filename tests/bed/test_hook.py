@@ -28,6 +28,10 @@ log = {log}
 policy = {policy}
 {more}
 """
+AFTER = """#!/bin/sh
+[ "$2 $3" = "migrate begin" ] && cat >/var/lib/setmov/after.xml
+exit 0
+"""
 OFFLINE = ("--offline", "--persistent")
 
 
@@ -133,8 +137,12 @@ def check_policies(hosts):
     bed.require(f"vm {uuid} vm1\nholder alpha\nrefuser beta " in text and "\ntarget gamma " in text, f"the request: {text}")
     os.unlink(request)
     configure(hosts, "advise")
+    beta.hook("zz-after", AFTER)  # what setmov does not print is no XML for others
     passes(alpha, "vm1", beta, r": passed \(policy advise\), but gamma is the better host: ", *OFFLINE)
     beta.virsh("undefine", "vm1")
+    beta.hook("zz-after", None)
+    with open(beta.path("/var/lib/setmov/after.xml"), encoding="utf-8") as file:
+        bed.require("<name>vm1</name>" in file.read(), "a hook behind setmov's got no XML")
     return line
 
 
