@@ -36,6 +36,7 @@ struct choose_vm_host {
     const struct config_host *config;
     const char *domain;   /* its trust domain */
     bool is_self, is_out; /* is_out: no VM goes there whatever it says, so it is not asked */
+    bool is_known;        /* the cache has something of its images */
     char *unusable;       /* why nothing can be said of it */
     struct vm_lines obstacles, notes;
     double cpu_percent;

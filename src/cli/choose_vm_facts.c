@@ -52,6 +52,7 @@ static int judge_age(struct choose_vm_host *host, const struct catalog_known_hos
     if (known == NULL || known->read_s == 0)
         return choose_vm_host_unusable(host, "nothing is known of its images: %s",
                                        problem != NULL ? problem : "setmov sync has not read it");
+    host->is_known = true;
     if (problem == NULL)
         return 0;
     return vm_lines_add(&host->notes, "what is known of its images is %lld min old: %s",
@@ -151,7 +152,10 @@ int choose_vm_facts(struct choose_vm *vm, struct error *err)
     else if (rc < 0 && rc != -ENOMEM)
         rc = vm_lines_add(&vm->notes, "%s", why.text);
     for (size_t i = 0; i < vm->host_count && rc == 0; i++) {
-        if (!vm->hosts[i].is_out)
+        const struct choose_vm_host *host = &vm->hosts[i];
+
+        /* Of other trust domains nothing is kept. */
+        if (!host->is_self && strcmp(host->domain, vm->config->setmov.trust_domain) == 0)
             rc = take_known(vm, known, &vm->hosts[i]);
     }
     if (rc == 0)

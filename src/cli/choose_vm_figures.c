@@ -124,53 +124,63 @@ static int by_hits_then_name(const void *left, const void *right)
 
 /* ---- all hosts, by sketches ---------------------------------------------------------------------- */
 
-static int note_problems(const struct choose_vm *vm, struct choose_vm_host *host,
-                         const struct catalog *catalog)
+/* Why nothing that the directory holds can be compared; false: it can, or holds nothing. */
+static bool is_useless(const struct choose_vm *vm, const struct catalog *catalog,
+                       struct error *ret_why)
 {
     const struct fingerprint_view *view =
         vm->disk_count > 0 ? &vm->disks[0].fingerprint->view : NULL;
 
-    if (catalog == NULL)
-        return 0;
-    if (catalog->count == 0 && catalog->problem_count > 0)
-        return choose_vm_host_unusable(host, "nothing of its index can be used: %s",
-                                       catalog->problems[0].error.text);
-    if (catalog->count == 0 && catalog->other_kinds > 0 && view != NULL)
-        return choose_vm_host_unusable(
-            host, "its index has no %s digests of %u bytes%s, only other fingerprints",
-            blocks_digest_name(view->kind), view->block_size,
-            view->kind == DIGEST_KEYED_SHA256 ? " with this key" : "");
+    if (catalog == NULL || catalog->count > 0)
+        return false;
     if (catalog->problem_count > 0)
-        return vm_lines_add(&host->notes, "%zu of its %zu fingerprints could not be used: %s",
-                            catalog->problem_count, catalog->problem_count + catalog->count,
-                            catalog->problems[0].error.text);
-    return 0;
+        error_set(ret_why, -EINVAL, "nothing of its index can be used: %s",
+                  catalog->problems[0].error.text);
+    else if (catalog->other_kinds > 0 && view != NULL)
+        error_set(ret_why, -EINVAL,
+                  "its index has no %s digests of %u bytes%s, only other fingerprints",
+                  blocks_digest_name(view->kind), view->block_size,
+                  view->kind == DIGEST_KEYED_SHA256 ? " with this key" : "");
+    else
+        return false;
+    return true;
 }
 
-static int estimate_host(const struct choose_vm *vm, struct choose_vm_host *host, struct error *err)
+/* The figures, or -EINVAL and why there are none. */
+static int estimate_host(const struct choose_vm *vm, struct choose_vm_host *host,
+                         struct similarity_estimate *ret_figures, struct error *ret_why)
 {
     CLEANUP(images_release) struct images images = {0};
-    struct error why = {""};
-    int rc = images_open(vm, host, &images, &why);
+    const struct catalog *catalog;
+    int rc = images_open(vm, host, &images, ret_why);
 
-    if (rc == -ENOMEM)
-        return error_set(err, rc, "out of memory");
     if (rc < 0)
-        return choose_vm_host_unusable(host, "what is known of its images cannot be read: %s",
-                                       why.text);
-    host->figures = calloc(vm->disk_count + 1, sizeof(*host->figures));
-    if (host->figures == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
-    rc = estimate(vm, &images, host->figures, &why);
-    if (rc == 0)
-        rc = note_problems(vm, host, images.catalog);
-    else if (rc != -ENOMEM)
-        rc = choose_vm_host_unusable(host, "its images cannot be compared: %s", why.text);
-    if (host->unusable != NULL) {
-        free(host->figures);
-        host->figures = NULL;
+        return error_prefix(ret_why, rc, "what is known of its images cannot be read");
+    catalog = images.catalog;
+    if (is_useless(vm, catalog, ret_why))
+        return -EINVAL;
+    rc = estimate(vm, &images, ret_figures, ret_why);
+    if (rc < 0)
+        return error_prefix(ret_why, rc, "its images cannot be compared");
+    if (catalog != NULL && catalog->problem_count > 0)
+        rc = vm_lines_add(&host->notes, "%zu of its %zu fingerprints could not be used: %s",
+                          catalog->problem_count, catalog->problem_count + catalog->count,
+                          catalog->problems[0].error.text);
+    return rc;
+}
+
+static int figures_of(const struct choose_vm *vm, struct choose_vm_host *host)
+{
+    CLEANUP(cleanup_free)
+    struct similarity_estimate *figures = calloc(vm->disk_count + 1, sizeof(*figures));
+    struct error why = {""};
+    int rc = figures != NULL ? estimate_host(vm, host, figures, &why) : -ENOMEM;
+
+    if (rc == 0) {
+        host->figures = figures;
+        figures = NULL;
     }
-    return rc < 0 ? error_set(err, rc, "out of memory") : 0;
+    return rc == 0 || rc == -ENOMEM ? rc : choose_vm_host_unusable(host, "%s", why.text);
 }
 
 int choose_vm_figures(struct choose_vm *vm, struct error *err)
@@ -179,17 +189,16 @@ int choose_vm_figures(struct choose_vm *vm, struct error *err)
 
     for (size_t i = 0; i < vm->host_count && rc == 0; i++) {
         struct choose_vm_host *host = &vm->hosts[i];
-        bool is_known =
-            !host->is_self && strcmp(host->domain, vm->config->setmov.trust_domain) == 0;
 
-        if (is_known && host->unusable == NULL)
-            rc = estimate_host(vm, host, err);
+        /* Of one that does not answer too: what it has may be why it is worth a look. */
+        if (host->is_known)
+            rc = figures_of(vm, host);
         else if (host->is_self && !vm->shared->is_vm)
             rc = choose_vm_host_unusable(host, "the image is on this host");
         if (rc == 0 && blocks_stopped(NULL))
-            rc = -ECANCELED;
+            return -ECANCELED;
     }
-    return rc;
+    return rc < 0 ? error_set(err, rc, "out of memory") : 0;
 }
 
 /* ---- the best ones, exactly ------------------------------------------------------------------------ */

@@ -134,21 +134,32 @@ static int append(char **text, const char *format, ...)
     return 0;
 }
 
+static bool is_here(const struct move_context *context, size_t place)
+{
+    const char *host = context->vm->host;
+    const char *name = context->candidates[context->move->ranks[place].candidate].name;
+
+    return host != NULL && strcmp(host, name) == 0;
+}
+
 /* "no host can take it: beta: in maintenance, takes in no VMs; gamma: ...; and 2 more" */
 static int say_all_out(const struct move_context *context, char **text)
 {
     const struct placement_move *move = context->move;
-    int rc = append(text, "no host can take it");
+    size_t others = 0;
+    int rc = 0;
 
-    for (size_t i = 0; i < move->count && i < STAY_HOSTS && rc == 0; i++) {
+    for (size_t i = 0; i < move->count && rc == 0; i++) {
         const struct placement_move_rank *rank = &move->ranks[i];
 
-        rc = append(text, "%s %s: %s", i == 0 ? ":" : ";",
+        if (is_here(context, i) || ++others > STAY_HOSTS)
+            continue;
+        rc = append(text, "%s %s: %s", others == 1 ? "no host can take it:" : ";",
                     words_path(context->candidates[rank->candidate].name).text, rank->reasons[0]);
     }
-    if (move->count > STAY_HOSTS && rc == 0)
-        rc = append(text, "; and %zu more", move->count - STAY_HOSTS);
-    return rc;
+    if (others > STAY_HOSTS && rc == 0)
+        rc = append(text, "; and %zu more", others - STAY_HOSTS);
+    return others == 0 ? append(text, "there is no other host") : rc;
 }
 
 int move_stay(const struct move_context *context, struct placement_move *move)
@@ -163,8 +174,6 @@ int move_stay(const struct move_context *context, struct placement_move *move)
         rc = append(&text, "it cannot move:");
         for (size_t i = 0; i < vm->obstacle_count && rc == 0; i++)
             rc = append(&text, "%s %s", i == 0 ? "" : ";", vm->obstacles[i]);
-    } else if (move->count == 0) {
-        rc = append(&text, "there is no other host");
     } else {
         rc = say_all_out(context, &text);
     }
