@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Unfinished files whose writers are dead, in all directories that setmov writes to. */
 #include "peers/gc.h"
+#include "peers/requests.h"
 #include "setmov/catalog_known.h"
 
 #include <dirent.h>
@@ -76,27 +77,28 @@ static int take_lock(const char *directory)
     return fd;
 }
 
+static size_t sweep_below(const char *path, const char *name,
+                          size_t (*how)(const char *path, bool dry_run), bool dry_run)
+{
+    CLEANUP(cleanup_free) char *below = NULL;
+
+    if (asprintf(&below, "%s/%s", path, name) < 0) {
+        below = NULL;
+        return 0;
+    }
+    return how(below, dry_run);
+}
+
 static size_t sweep_cache(const char *cache, bool dry_run)
 {
-    CLEANUP(cleanup_free) char *hosts = NULL;
-    CLEANUP(cleanup_free) char *about = NULL;
-    size_t removed = sweep(cache, dry_run);
-
-    if (asprintf(&hosts, "%s/" CATALOG_HOSTS_NAME, cache) < 0)
-        hosts = NULL;
-    else
-        removed += sweep_each(hosts, dry_run);
-    if (asprintf(&about, "%s/" CATALOG_ABOUT_NAME, cache) < 0)
-        about = NULL;
-    else
-        removed += sweep_each(about, dry_run);
-    return removed;
+    return sweep(cache, dry_run) + sweep_below(cache, CATALOG_HOSTS_NAME, sweep_each, dry_run) +
+           sweep_below(cache, CATALOG_ABOUT_NAME, sweep_each, dry_run);
 }
 
 size_t gc_left_remove(const struct config *config, bool dry_run)
 {
-    /* Of leases and notes, in directories of `state`. */
-    size_t removed = sweep_each(config->setmov.state, dry_run);
+    size_t removed = sweep_below(config->setmov.state, GC_DIRECTORY, sweep, dry_run) +
+                     sweep_below(config->setmov.state, REQUESTS_DIRECTORY, sweep, dry_run);
     int lock = take_lock(config->setmov.index);
 
     if (lock >= 0)
