@@ -366,7 +366,7 @@ def check_stalled(alpha, beta):
     bed.require(figures(row) == ("read", 2, 2, 0, 0), row)
     whole = {name: get(alpha, f"{cache}/hosts/beta/{name}") for name in kept(alpha, "beta", cache)}
     counts = set()
-    for percent in (5, 40, 60, 75, 85, 93):
+    for percent in (40, 77, 79, 81, 86, 95):
         alpha.run("rm", "-rf", cache)
         row, _ = through(total * percent // 100, 1)
         names = kept(alpha, "beta", cache)
