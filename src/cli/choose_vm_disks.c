@@ -114,19 +114,20 @@ static bool same_files(const struct fingerprint_identity *then, const struct ima
     return true;
 }
 
-/* "in 3 h", of what happened so long ago; whole units. */
+/* "3 h ago"; whole units. */
 static void age_in_words(int64_t made_s, char *text, size_t size)
 {
+    const int64_t minute = 60, hour = 60 * minute, day = 24 * hour;
     int64_t age = (int64_t)time(NULL) - made_s;
 
-    if (age < 60)
+    if (age < minute)
         string_format(text, size, "less than a minute ago");
-    else if (age < 2 * 3600)
-        string_format(text, size, "%lld min ago", (long long)(age / 60));
-    else if (age < 2 * 86400)
-        string_format(text, size, "%lld h ago", (long long)(age / 3600));
+    else if (age < 2 * hour)
+        string_format(text, size, "%lld min ago", (long long)(age / minute));
+    else if (age < 2 * day)
+        string_format(text, size, "%lld h ago", (long long)(age / hour));
     else
-        string_format(text, size, "%lld days ago", (long long)(age / 86400));
+        string_format(text, size, "%lld days ago", (long long)(age / day));
 }
 
 /*
@@ -218,7 +219,7 @@ int choose_vm_fingerprints(struct choose_vm *vm, struct error *err)
 
         if (rc == -ENOMEM)
             return out_of_memory(err);
-        if (rc < 0)
+        if (rc < 0 || disk->fingerprint == NULL)
             return *disk->target != '\0' ? error_prefix(err, rc, "disk %s", disk->target) : rc;
         if (blocks_stopped(NULL))
             return -ECANCELED;

@@ -66,7 +66,7 @@ static size_t drop_zero(const struct fingerprint_view *image, struct piece *piec
     size_t count = (size_t)image->totals.distinct;
     size_t zero = fingerprint_find(image->digests, count, &image->zero_digest);
 
-    if (zero == count)
+    if (zero >= count)
         return count;
     memmove(&pieces[zero], &pieces[zero + 1], (count - zero - 1) * sizeof(*pieces));
     return count - 1;
@@ -81,7 +81,7 @@ int transfer_missing_find(const struct fingerprint_view *image,
     size_t distinct = (size_t)image->totals.distinct, left;
 
     if (distinct <= MOST_DIGESTS)
-        pieces = malloc((distinct + 1) * sizeof(*pieces));
+        pieces = calloc(distinct + 1, sizeof(*pieces));
     if (pieces == NULL)
         return error_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < distinct; i++)
@@ -90,7 +90,7 @@ int transfer_missing_find(const struct fingerprint_view *image,
         mark(image, donors[i], i, pieces);
     left = drop_zero(image, pieces);
     qsort(pieces, left, sizeof(*pieces), by_block);
-    missing.blocks = malloc((left + 1) * sizeof(*missing.blocks));
+    missing.blocks = calloc(left + 1, sizeof(*missing.blocks));
     if (missing.blocks == NULL)
         return error_set(err, -ENOMEM, "out of memory");
     count_extents(pieces, left, &missing);
