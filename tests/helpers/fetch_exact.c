@@ -8,7 +8,7 @@
 
 int main(int argc, char **argv)
 {
-    struct peers_want wants[MOST_WANTS] = {{NULL}};
+    struct peers_want wants[MOST_WANTS];
     const struct peers_options options = {.max_age_s = 0};
     struct config config;
     struct error err = {""};
