@@ -170,7 +170,7 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(FUZZ_DRIVER) $(LIB)
 
 # ---- the two commands --------------------------------------------------------
 
-.PHONY: demo check deps
+.PHONY: demo check check-bed deps
 demo: deps ## Packages, build, then the main job on this host: metrics into RRD files, graphs, a summary.
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
 	@tests/demo.sh
@@ -178,6 +178,10 @@ demo: deps ## Packages, build, then the main job on this host: metrics into RRD 
 check: deps ## Packages, build, then every test.
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all test-programs
 	@tests/run -j $(JOBS)
+
+check-bed: deps ## All tests on hosts of libvirt, with the long ones that `make check` leaves out.
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all test-programs
+	@tests/run bed
 
 deps: ## Install the Debian packages that are missing (needs root only when some are).
 	@tests/lib/packages.sh $(DEPS)
