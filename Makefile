@@ -8,6 +8,7 @@ DESTDIR  ?=
 COLLECTD_PLUGIN_DIR ?= /usr/lib/collectd
 # So does libvirt for hooks (and AppArmor lets libvirtd run nothing outside /etc/libvirt/hooks).
 LIBVIRT_HOOK_DIR    ?= /etc/libvirt/hooks/qemu.d
+SYSTEMD_UNIT_DIR    ?= $(PREFIX)/lib/systemd/system
 ifeq ($(origin CC),default)
 CC       := gcc
 endif
@@ -279,24 +280,29 @@ MAN1   := $(sort $(wildcard docs/*.1))
 MAN5   := $(sort $(wildcard docs/*.5))
 MAN8   := $(sort $(wildcard docs/*.8))
 DOCS   := README.md LICENSE $(sort $(wildcard docs/*.md))
-ETC    := $(sort $(wildcard etc/*.conf))
+ETC    := $(sort $(wildcard etc/*.conf)) etc/setmov.cron
+UNITDIR := $(DESTDIR)$(SYSTEMD_UNIT_DIR)
+UNITS  := $(sort $(wildcard etc/systemd/*))
 
 .PHONY: install uninstall
 install: all ## Install under PREFIX (/usr/local); the plugin goes where collectd looks, the hook where libvirt does. Respects DESTDIR.
-	install -d $(BINDIR) $(LIBDIR) $(HOOKDIR) $(SHARE)/setmov $(SHARE)/doc/setmov/examples \
+	install -d $(BINDIR) $(LIBDIR) $(HOOKDIR) $(UNITDIR) $(SHARE)/setmov $(SHARE)/doc/setmov/examples \
 	    $(addprefix $(SHARE)/man/man,1 5 8)
 	install -m 755 $(PROGRAM) $(BINDIR)/setmov
 	install -m 644 $(PLUGIN) $(LIBDIR)/setmov.so
 	install -m 755 $(HOOK) $(HOOKDIR)/setmov
 	install -m 644 etc/setmov.types.db $(SHARE)/setmov/setmov.types.db
 	install -m 644 $(DOCS) $(SHARE)/doc/setmov/
-	$(if $(ETC),install -m 644 $(ETC) $(SHARE)/doc/setmov/examples/)
+	install -m 644 $(ETC) $(SHARE)/doc/setmov/examples/
+	for unit in $(UNITS); do \
+	    sed 's|@PREFIX@|$(PREFIX)|g' $$unit | install -m 644 /dev/stdin $(UNITDIR)/$${unit##*/} || exit 1; \
+	done
 	$(if $(MAN1),install -m 644 $(MAN1) $(SHARE)/man/man1/)
 	$(if $(MAN5),install -m 644 $(MAN5) $(SHARE)/man/man5/)
 	$(if $(MAN8),install -m 644 $(MAN8) $(SHARE)/man/man8/)
 
 uninstall: ## Remove what install put there.
-	rm -f $(BINDIR)/setmov $(LIBDIR)/setmov.so $(HOOKDIR)/setmov
+	rm -f $(BINDIR)/setmov $(LIBDIR)/setmov.so $(HOOKDIR)/setmov $(addprefix $(UNITDIR)/,$(notdir $(UNITS)))
 	rm -f $(addprefix $(SHARE)/man/man1/,$(notdir $(MAN1))) $(addprefix $(SHARE)/man/man5/,$(notdir $(MAN5)))
 	rm -f $(addprefix $(SHARE)/man/man8/,$(notdir $(MAN8)))
 	rm -rf $(SHARE)/setmov $(SHARE)/doc/setmov

@@ -14,7 +14,7 @@ make_here()
 # Whatever else is made (documents may be added), these are there with these modes.
 expected()
 {
-    local prefix=$1 plugins=$2 hooks=$3 page
+    local prefix=$1 plugins=$2 hooks=$3 units=$4 page
     echo "755 $prefix/bin/setmov"
     echo "644 $plugins/setmov.so"
     echo "755 $hooks/setmov"
@@ -27,6 +27,10 @@ expected()
     for page in "$ROOT"/etc/*.conf; do
         echo "644 $prefix/share/doc/setmov/examples/${page##*/}"
     done
+    echo "644 $prefix/share/doc/setmov/examples/setmov.cron"
+    for page in "$ROOT"/etc/systemd/*; do
+        echo "644 $units/${page##*/}"
+    done
     for page in "$ROOT"/docs/*.[158]; do
         echo "644 $prefix/share/man/man${page##*.}/${page##*/}"
     done
@@ -35,16 +39,27 @@ expected()
 check_tree()
 {
     local destination=$1
-    same "$(expected "$2" "$3" "$4" | sort)" "$(cd "$destination" && find . -type f -printf '%m /%P\n' | sort)" "the installed tree"
+    same "$(expected "$2" "$3" "$4" "$5" | sort)" "$(cd "$destination" && find . -type f -printf '%m /%P\n' | sort)" "the installed tree"
 }
 
 ls "$ROOT"/docs/*.1 "$ROOT"/docs/*.5 "$ROOT"/etc/*.conf >/dev/null || fail "manual pages or configuration are missing"
 
 make_here install DESTDIR="$WORK/a"
-check_tree "$WORK/a" /usr/local /usr/lib/collectd /etc/libvirt/hooks/qemu.d
+check_tree "$WORK/a" /usr/local /usr/lib/collectd /etc/libvirt/hooks/qemu.d /usr/local/lib/systemd/system
 
-make_here install DESTDIR="$WORK/b" PREFIX=/opt/s COLLECTD_PLUGIN_DIR=/opt/collectd/lib LIBVIRT_HOOK_DIR=/opt/hooks
-check_tree "$WORK/b" /opt/s /opt/collectd/lib /opt/hooks
+make_here install DESTDIR="$WORK/b" PREFIX=/opt/s COLLECTD_PLUGIN_DIR=/opt/collectd/lib LIBVIRT_HOOK_DIR=/opt/hooks SYSTEMD_UNIT_DIR=/opt/units
+check_tree "$WORK/b" /opt/s /opt/collectd/lib /opt/hooks /opt/units
+
+# What a unit or a line of cron starts is there, and it is a command.
+grep -rhE '^(ExecStart|Documentation)=' "$WORK/b/opt/units" | grep -oE '/[^ ]*' | sort -u | while read -r path; do
+    [ -e "$WORK/b$path" ] || fail "a unit names $path, which is not installed"
+done
+{ sed -n 's|^ExecStart=/opt/s/bin/setmov ||p' "$WORK/b/opt/units"/*.service
+    sed -n 's|^[^#].* setmov \([a-z]*\) .*|\1|p' "$WORK/b/opt/s/share/doc/setmov/examples/setmov.cron"; } |
+    sort | uniq -c | while read -r count command; do
+    "$SETMOV_BUILD/setmov" $command --help >/dev/null || fail "a unit or cron starts setmov $command"
+    same 2 "$count" "units and lines of cron that start setmov $command"
+done
 
 has "$("$WORK/a/usr/local/bin/setmov" --help)" "stat"
 cmp -s "$SETMOV_BUILD/plugins/setmov.so" "$WORK/a/usr/lib/collectd/setmov.so" || fail "another plugin was installed"

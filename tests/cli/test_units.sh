@@ -1,0 +1,23 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# systemd understands the units that make install puts down, each word of them.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+need make
+command -v systemd-analyze >/dev/null || skip "systemd-analyze is not installed"
+[ -z "${SETMOV_SANITIZED:-}" ] || skip "says nothing under sanitizers"
+
+# The program's own path is in the units, so the tree is installed where it says.
+make -C "$ROOT" --no-print-directory -s BUILD="$SETMOV_BUILD" install PREFIX="$WORK/s" COLLECTD_PLUGIN_DIR="$WORK/c" \
+    LIBVIRT_HOOK_DIR="$WORK/h" SYSTEMD_UNIT_DIR="$WORK/u"
+
+verify() { systemd-analyze verify --man=no "$@" 2>&1 | grep -F "$WORK/u/" || true; }
+
+same "" "$(verify "$WORK"/u/*)" "what systemd says of the units"
+ls "$WORK"/u/*.service "$WORK"/u/*.timer "$WORK"/u/*.path >/dev/null || fail "there are no units"
+for timer in "$WORK"/u/*.timer "$WORK"/u/*.path; do
+    [ -e "${timer%.*}.service" ] || fail "$timer starts nothing"
+done
+
+# It would be heard.
+sed -i 's/^Type=oneshot/Typ=oneshot/' "$WORK/u/setmov-gc.service"
+has "$(verify "$WORK/u/setmov-gc.service")" "Typ"
