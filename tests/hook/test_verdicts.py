@@ -6,7 +6,7 @@ import re
 import time
 
 import hook_bed
-from hook_bed import BLOCK, OVERRIDE, VM1, VM2, blocks
+from hook_bed import BLOCK, MIB, OVERRIDE, VM1, VM2, blocks
 
 WORSE = "beta has 0.00 % of its blocks and needs 8.00M, gamma has 100.00 % and needs nothing, which saves 8.00M."
 WORSE_LOG = ("beta has 0.00 % of its blocks (0.00 % with duplicates), 8.00M to send; "
@@ -178,7 +178,11 @@ class Candidates(hook_bed.Park):
         self.refused_for("gamma")
 
     def test_hosts_that_cannot_take_it_are_passed_over(self):
-        for facts in ({"cpu": 95}, {"free": 1 << 20}, {"pool": 1 << 20}, {"read": self.now - 3 * 86400},
+        # It has 128 MiB of memory and an image of 8 MiB; 512 MiB and 1 GiB stay free.
+        memory, space = 640 * MIB, 1032 * MIB
+        self.set_up(cpu=79, free=memory, pool=space)
+        self.refused_for("gamma")
+        for facts in ({"cpu": 81}, {"free": memory - 1}, {"pool": space - 1}, {"read": self.now - 3 * 86400},
                       {"read": 0, "problem": "connection_refused"}, {"vms": [self.vm1(active=False)]}):
             with self.subTest(facts):
                 self.set_up(**facts)
@@ -206,11 +210,12 @@ class Candidates(hook_bed.Park):
         image, old = blocks(1, 2048), blocks(3, 2048)
         self.holds("alpha", {"vm1.raw": image}, [self.vm1()])
         # An old definition here, and an old copy of the image: what arrives is alpha's.
-        self.holds("beta", {"vm1.raw": old}, [self.vm1(active=False)])
-        self.holds("gamma", {"gamma.raw": image})
-        self.sync()
-        self.configure("enforce")
-        self.refuses(f"setmov refuses vm1: {WORSE} To override: {OVERRIDE}")
+        for facts in ({"active": False}, {"active": True}):
+            self.holds("beta", {"vm1.raw": old}, [self.vm1(**facts)], made=self.now)
+            self.holds("gamma", {"gamma.raw": image})
+            self.sync()
+            self.configure("enforce")
+            self.refuses(f"setmov refuses vm1: {WORSE} To override: {OVERRIDE}")
         # Only known here, from the time before it left: its image is, too.
         self.holds("alpha", None, [])
         self.sync()
