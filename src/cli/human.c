@@ -56,7 +56,14 @@ struct human human_rate(double value)
 
 struct human human_memory(uint64_t bytes)
 {
-    return bytes == UNKNOWN_U64 ? unknown() : scaled((double)bytes, 1024);
+    struct human human = {""};
+
+    if (bytes == UNKNOWN_U64)
+        return unknown();
+    if (bytes >= 1000)
+        return scaled((double)bytes, 1024);
+    string_format(human.text, sizeof(human.text), "%u", (unsigned)bytes); /* there are no halves */
+    return human;
 }
 
 struct human human_latency(double seconds)

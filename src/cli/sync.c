@@ -8,14 +8,11 @@
 #include <unistd.h>
 
 #define SYNC_COMMAND "sync"
-/* Two runs that waited for each other need not ask everybody twice. */
-#define LATELY_S 30
 
-enum { KEY_CONFIG = OPTION_KEY_LONG, KEY_FORCE };
+enum { KEY_CONFIG = OPTION_KEY_LONG };
 
 static const struct command_option option_table[] = {
     CONFIGURED_OPTION_ROW(KEY_CONFIG),
-    {KEY_FORCE, "force", NULL, "ask hosts, too, that were read in the last half minute"},
     {'j', "json", NULL, "print what came of it as a line of JSON"},
 };
 
@@ -31,7 +28,7 @@ static const struct command_syntax syntax = {
 
 struct sync_options {
     const char *config;
-    bool force, json;
+    bool json;
     const char **hosts; /* NULL at the end */
     size_t host_count;
 };
@@ -40,17 +37,10 @@ static int take_option(void *context, int key, const char *argument)
 {
     struct sync_options *options = context;
 
-    switch (key) {
-    case KEY_CONFIG:
+    if (key == KEY_CONFIG)
         options->config = argument;
-        break;
-    case KEY_FORCE:
-        options->force = true;
-        break;
-    default:
+    else
         options->json = true;
-        break;
-    }
     return STATUS_OK;
 }
 
@@ -58,7 +48,6 @@ static int sync_hosts(const struct config *config, const struct sync_options *op
                       struct peers_result *results)
 {
     struct peers_options how = {
-        .max_age_s = options->force ? 0 : LATELY_S,
         .only = options->host_count > 0 ? options->hosts : NULL,
         .stopped = blocks_stopped,
     };

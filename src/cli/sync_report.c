@@ -90,8 +90,6 @@ static void print_line(const struct config *config, const struct peers_result *r
     printf("%-*s  %s", width, result->name, is_self ? "this host: " : "");
     if (result->code == 0)
         print_success(result, is_self, now_s);
-    else if (result->code == -EAGAIN)
-        printf("not asked: read %s ago", sync_age(now_s - result->read_s).text);
     else
         print_failure(result, now_s);
     putchar('\n');
@@ -108,9 +106,7 @@ static struct json_object *result_json(const struct config *config,
                                        const struct peers_result *result)
 {
     struct json_object *object = json_object_new_object();
-    const char *outcome = result->code == 0         ? "read"
-                          : result->code == -EAGAIN ? "recent"
-                                                    : "failed";
+    const char *outcome = result->code == 0 ? "read" : "failed";
 
     report_json_add(object, "host", report_json_text(result->name));
     report_json_add(object, "self",

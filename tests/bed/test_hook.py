@@ -48,7 +48,7 @@ def catalog(hosts):
         host.virsh("pool-refresh", "default")
         host.run("setmov", "index", "--quiet")
     for host in hosts.all:
-        host.run("setmov", "sync", "--force")
+        host.run("setmov", "sync")
 
 
 def logged(host):

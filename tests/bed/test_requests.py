@@ -212,7 +212,7 @@ def check_followed(hosts, vm):
     done = hosts.alpha.migrate("vm1", hosts.gamma)
     bed.require(done.status == 0, f"to gamma: {done}")
     hosts.gamma.run("setmov", "index")
-    hosts.alpha.attempt("setmov", "sync", "--force", "gamma")
+    hosts.alpha.attempt("setmov", "sync", "gamma")
     os.unlink(hosts.alpha.path(f"{NOTES}/{vm}.done"))
     name = put(hosts.alpha, vm, "alpha", "delta", "beta")
     expect(requests(hosts.alpha), name, "forwarded", "forwarded to gamma, which has the VM: delta refused it")
