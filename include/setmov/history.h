@@ -221,6 +221,13 @@ void graph_title(const struct graph_plan *plan, char *buffer, size_t size);
 int history_parse_period(const char *start, const char *end, time_t *ret_start, time_t *ret_end,
                          struct error *err);
 
+/*
+ * The mean of all known averages of the data source "value", in the period; NaN
+ * when there is none. Effects: librrd in a child process, for at most 5 s, so
+ * this is no call for a process with threads. -ENOENT, -EBADMSG, -EIO.
+ */
+int history_mean(const char *path, time_t start, time_t end, double *ret_mean, struct error *err);
+
 /* Connects to rrdcached at `address`, so that history_draw() has it write out what it draws. */
 int history_daemon_connect(const char *address, struct error *err);
 void history_daemon_disconnect(void);

@@ -186,6 +186,8 @@ static int choose(struct choose_vm *vm, struct error *err)
     int rc = make_hosts(vm, err);
 
     if (rc == 0)
+        rc = choose_vm_history(vm, err);
+    if (rc == 0)
         rc = choose_vm_find(vm, err);
     if (rc == 0)
         rc = choose_vm_fingerprints(vm, err);

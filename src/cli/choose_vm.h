@@ -78,6 +78,9 @@ int choose_vm_host_unusable(struct choose_vm_host *host, const char *format, ...
 
 /* ---- the steps ---------------------------------------------------------------------- */
 
+/* Loads from collectd's RRD files, if the configuration has any; before there are threads. */
+int choose_vm_history(struct choose_vm *vm, struct error *err);
+
 /*
  * The domain that the operand names, or the image. -ENOENT: there is neither.
  * Fills in `shared` and `disks` but for the fingerprints.

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `setmov choose VM`: what the cache of `setmov sync` knows of the candidates
- * beside their images: how old it is, their load, and where the other members
- * of the VM's groups are.
+ * `setmov choose VM`: what the cache of `setmov sync` (and collectd's RRD files)
+ * know of the candidates beside their images: how old it is, their load, and
+ * where the other members of the VM's groups are.
  */
 #include "choose_vm.h"
 #include "setmov/catalog_load.h"
+#include "setmov/history.h"
 #include "setmov/peers.h"
 
 #include <errno.h>
@@ -15,6 +16,37 @@
 #include <time.h>
 
 /* ---- load ----------------------------------------------------------------------------------- */
+
+/* What the plugin of collectd on the host calls its share of busy CPU. */
+#define HISTORY_METRIC "setmov-host/percent-cpu.rrd"
+
+int choose_vm_history(struct choose_vm *vm, struct error *err)
+{
+    time_t now = time(NULL);
+
+    if (vm->config->choose.history == NULL)
+        return 0;
+    for (size_t i = 0; i < vm->host_count; i++) {
+        struct choose_vm_host *host = &vm->hosts[i];
+        CLEANUP(cleanup_free) char *path = NULL;
+        struct error why = {""};
+        int rc = 0;
+
+        if (host->is_out)
+            continue;
+        if (asprintf(&path, "%s/%s/" HISTORY_METRIC, vm->config->choose.history,
+                     host->config->name) < 0) {
+            path = NULL;
+            return error_set(err, -ENOMEM, "out of memory");
+        }
+        rc = history_mean(path, now - (time_t)vm->config->sync.load_window_s, now,
+                          &host->cpu_percent, &why);
+        /* One that sends nothing to collectd has no file: setmov sync knows of its load. */
+        if (rc < 0 && rc != -ENOENT && vm_lines_add(&host->notes, "%s", why.text) < 0)
+            return error_set(err, -ENOMEM, "out of memory");
+    }
+    return 0;
+}
 
 /*
  * Over the configured window, up to now: the counters that the host told just
@@ -67,7 +99,8 @@ static int take_known(struct choose_vm *vm, const struct catalog_known *known,
 
     if (known != NULL && at < catalog_known_host_count(known))
         facts = catalog_known_host(known, at);
-    host->cpu_percent = load_of(vm, host);
+    if (isnan(host->cpu_percent))
+        host->cpu_percent = load_of(vm, host);
     if (isnan(host->cpu_percent) && facts != NULL)
         host->cpu_percent = facts->cpu_percent;
     return judge_age(host, facts);

@@ -109,7 +109,7 @@ const struct key config_keys[] = {
      .help = "The weight of the free space in a host's pool."},
     {CHOOSE(max_cpu_percent), .name = "max-cpu-percent", .kind = &value_percent,
      .default_text = "80%", FROM("1%", "100%"),
-     .help = "The load, over load-window, from which a host is out."},
+     .help = "The load, over load-window, above which a host is out."},
     {CHOOSE(memory_reserve_bytes), .name = "memory-reserve", .kind = &value_size,
      .default_text = "512M", FROM("0", "16T"),
      .help = "The memory that must stay free on a host beside the VM's."},

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 
 import bed
 import three_hosts
@@ -285,6 +286,28 @@ def check_filters_of_hosts(scene):
     bed.require(result["stay"] and "needs 1 PiB" in row_of(result, "beta")["reasons"][0], f"{result}")
 
 
+def check_history(scene):
+    """The load of a host is that of its RRD file, if there is one and it is sound."""
+    history = scene.hosts.alpha.path("/var/lib/history")
+    path = os.path.join(history, "beta/setmov-host/percent-cpu.rrd")
+    os.makedirs(os.path.dirname(path))
+    now = int(time.time())
+    subprocess.run(["rrdtool", "create", path, "--step", "10", "--start", str(now - 1000), "DS:value:GAUGE:20:0:100",
+                    "RRA:AVERAGE:0.5:1:200"], check=True)
+    updates = [f"{now - 990 + 10 * i}:{97 if i > 40 else 3}" for i in range(100)]  # 97 for the last 580 s
+    subprocess.run(["rrdtool", "update", path, *updates], check=True)
+    more = {"history": "/var/lib/history", "max-cpu-percent": "90%"}
+    text = scene.sections(choose=more, sync={"load-window": "5min", "max-age": "0"}).replace("max-cpu-percent = 100%\n", "")
+    row = row_of(scene.choose(text=text), "beta")
+    bed.require(not row["eligible"] and row["reasons"][0] == "CPU load 97.0 %, at most 90 %", f"{row}")
+    bed.require(abs(row["headroom"]["cpu_percent"] - 3) < 0.01, f"{row['headroom']}")
+    with open(path, "r+b") as file:
+        file.truncate(100)
+    result = scene.choose(text=text.replace("90%", "100%"))
+    row = row_of(result, "beta")
+    bed.require(result["choice"] == "beta" and any("percent-cpu.rrd" in reason for reason in row["reasons"]), f"{row}")
+
+
 def check_groups(scene):
     scene.define(scene.hosts.beta, "db1")
     scene.hosts.beta.run("setmov", "index")
@@ -348,6 +371,7 @@ def run(hosts):
     check_image(scene)
     check_filters_of_configuration(scene)
     check_filters_of_hosts(scene)
+    check_history(scene)
     check_groups(scene)
     check_obstacles(scene)
     check_running(scene)

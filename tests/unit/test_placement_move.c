@@ -215,6 +215,10 @@ static void test_sums_do_not_overflow(void **unused)
     assert_int_equal(move.eligible, 0);
     REASONS(move, 0, "free memory 8 GiB, needs 16 EiB and 16 EiB in reserve");
     placement_move_release(&move);
+    host.memory_free_bytes = UNKNOWN_U64; /* is no number of bytes, though it is the largest */
+    move = move_of(&vm, &host, 1, &huge);
+    assert_int_equal(move.eligible, 1);
+    placement_move_release(&move);
 }
 
 static void test_without_a_reserve_none_is_named(void **unused)
