@@ -84,11 +84,13 @@ static int open_directory(struct gc *gc, struct error *err)
 
     if (asprintf(&gc->directory, "%s/" GC_DIRECTORY, gc->config->setmov.state) < 0) {
         gc->directory = NULL;
-        return error_set(err, -ENOMEM, "out of memory");
+        error_set(err, -ENOMEM, "out of memory");
+        return -ENOMEM;
     }
     if (asprintf(&lock, "%s/lock", gc->directory) < 0) {
         lock = NULL;
-        return error_set(err, -ENOMEM, "out of memory");
+        error_set(err, -ENOMEM, "out of memory");
+        return -ENOMEM;
     }
     if (peers_make_directory(gc->directory, err) < 0)
         return -EIO;

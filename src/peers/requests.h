@@ -117,9 +117,9 @@ struct requests_visit *requests_visit_new(enum requests_visit_kind kind,
                                           const struct config *config,
                                           const struct config_host *host, const struct uuid *uuid);
 int requests_visit_text(struct requests_visit *visit, const char *name, const char *bytes,
-                        size_t length); /* for REQUESTS_VISIT_SEND; -ENOMEM */
-void requests_visit_free(void *visit);
-int requests_visit_run(void *visit, struct error *err);
+                        size_t length);  /* for REQUESTS_VISIT_SEND; -ENOMEM */
+void requests_visit_free(void *context); /* the visit; NULL is fine */
+int requests_visit_run(void *context, struct error *err);
 enum requests_found requests_visit_found(const struct requests_visit *visit);
 const char *requests_visit_obstacle(const struct requests_visit *visit); /* REQUESTS_STUCK */
 

@@ -27,23 +27,38 @@ static bool ends_with(const char *name, const char *suffix)
 
 /* ---- notes ------------------------------------------------------------------------ */
 
+static int take_lock(const char *directory, int *ret_lock, struct error *err)
+{
+    CLEANUP(cleanup_free) char *path = join(directory, "lock");
+    int fd, rc;
+
+    if (path == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (fd < 0)
+        return error_set(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        *ret_lock = fd;
+        return 0;
+    }
+    rc = errno == EWOULDBLOCK
+             ? error_set(err, -EBUSY, "another run is at work (%s is locked)", path)
+             : error_set(err, -errno, "%s cannot be locked: %s", path, strerror(errno));
+    close(fd);
+    return rc;
+}
+
 int requests_state_open(const struct config *config, struct requests_state *ret_state,
                         struct error *err)
 {
     struct requests_state state = {join(config->setmov.state, REQUESTS_DIRECTORY), -1};
-    CLEANUP(cleanup_free) char *lock = state.path != NULL ? join(state.path, "lock") : NULL;
-    int rc = lock != NULL ? peers_make_directory(state.path, err)
-                          : error_set(err, -ENOMEM, "out of memory");
+    int rc;
 
-    if (rc == 0) {
-        state.lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-        if (state.lock < 0)
-            rc = error_set(err, -errno, "%s cannot be opened: %s", lock, strerror(errno));
-        else if (flock(state.lock, LOCK_EX | LOCK_NB) < 0)
-            rc = errno == EWOULDBLOCK
-                     ? error_set(err, -EBUSY, "another run is at work (%s is locked)", lock)
-                     : error_set(err, -errno, "%s cannot be locked: %s", lock, strerror(errno));
-    }
+    if (state.path == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    rc = peers_make_directory(state.path, err);
+    if (rc == 0)
+        rc = take_lock(state.path, &state.lock, err);
     if (rc < 0)
         requests_state_release(&state);
     else
