@@ -287,10 +287,10 @@ class Trouble(hook_bed.Park):
         for _ in range(hook_bed.BOUND * 100):
             with open(path, encoding="ascii") as file:
                 children = file.read().split()
-            # It has its limits, and so is at work, when it has no core dumps.
+            # It is at work when it has its limits.
             if children:
                 with open(f"/proc/{children[0]}/limits", encoding="ascii") as file:
-                    if re.search(r"^Max core file size +0 ", file.read(), re.MULTILINE):
+                    if re.search(r"^Max cpu time +6 ", file.read(), re.MULTILINE):
                         return int(children[0])
             time.sleep(0.01)
         self.fail("the hook has no child")
