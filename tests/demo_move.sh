@@ -68,7 +68,6 @@ on_the_bed()
     quietly python3 "$ROOT/tests/bed/guest_disk.py" prepare "$BED/alpha/root$IMAGES/vm1.raw"
     quietly bed guest alpha vm1
     for host in "${HOSTS[@]}"; do
-        quietly bed shell "$host" virsh pool-refresh default
         on "$host" setmov index
     done
     for host in "${HOSTS[@]}"; do

@@ -59,6 +59,15 @@ struct peers_want {
 int peers_fetch(const struct config *config, struct peers_want *wants, size_t count,
                 uint64_t budget_bytes, const struct peers_options *options, struct error *err);
 
+/*
+ * Has libvirt look what is in this host's pool of disk images (`pool` of
+ * [setmov]): it does not see by itself what came, went or grew there, and its
+ * free space is what peers are told. No such pool: nothing to do. At most a
+ * minute. -EIO ...: libvirt's line; its list is then as old as it was.
+ */
+int peers_refresh_own(const struct config *config, bool (*stopped)(void *context), void *context,
+                      struct error *err);
+
 /* What there was to do for peers that want to read this host's index. */
 struct peers_offering {
     size_t fingerprints, vms;

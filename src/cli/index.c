@@ -235,6 +235,8 @@ static int run(struct index_options *options)
     if (options->list)
         return index_list(options);
     /* Up to here there is nothing to clean up: a signal may simply kill. */
+    if (options->offers)
+        index_look_around(options);
     status = index_find(options, &images);
     if (status != STATUS_OK)
         return status;

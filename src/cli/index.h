@@ -34,6 +34,9 @@ bool index_is_configured(const struct index_options *options);
 /* Takes index directory, connection, block sizes, digest and key; prints its errors. */
 int index_configure(struct index_options *options, const struct config *config);
 
+/* In front of a run: libvirt looks at the pool of disk images; if not, a note says so. */
+void index_look_around(const struct index_options *options);
+
 /* Behind a run: pool and manifest for the peers. What is wrong becomes one of the problems. */
 void index_offer(const struct index_options *options, struct index_report *report);
 

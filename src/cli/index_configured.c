@@ -45,6 +45,15 @@ int index_configure(struct index_options *options, const struct config *config)
     return take_digest(options, config);
 }
 
+void index_look_around(const struct index_options *options)
+{
+    struct error err = {""};
+
+    /* An upload that is under way, say, keeps a pool from being refreshed: the next run sees it. */
+    if (peers_refresh_own(options->offers, NULL, NULL, &err) < 0)
+        fprintf(stderr, "setmov " INDEX_COMMAND ": note: %s\n", err.text);
+}
+
 void index_offer(const struct index_options *options, struct index_report *report)
 {
     struct peers_offering offering = {0};

@@ -19,7 +19,7 @@
  */
 struct visit {
     char *uri, *pool, *directory;
-    bool refresh;              /* else: pool and domains */
+    bool refresh;              /* the pool, no more; else: the index's pool, and domains */
     struct vm_domains domains; /* what it brings */
 };
 
@@ -36,16 +36,17 @@ static void visit_free(void *context)
     free(visit);
 }
 
-static struct visit *visit_new(const struct config *config, bool refresh)
+/* `refreshed`: a pool; NULL: the visit for what is offered. */
+static struct visit *visit_new(const struct config *config, const char *refreshed)
 {
     struct visit *visit = calloc(1, sizeof(*visit));
 
     if (visit == NULL)
         return NULL;
     visit->uri = strdup(config->setmov.connect);
-    visit->pool = strdup(config->setmov.setmov_pool);
+    visit->pool = strdup(refreshed != NULL ? refreshed : config->setmov.setmov_pool);
     visit->directory = strdup(config->setmov.index);
-    visit->refresh = refresh;
+    visit->refresh = refreshed != NULL;
     if (visit->uri == NULL || visit->pool == NULL || visit->directory == NULL) {
         visit_free(visit);
         return NULL;
@@ -71,11 +72,12 @@ static int visit_run(void *context, struct error *err)
 }
 
 /* `ret_visit` (may be NULL) is the caller's. */
-static int pay_visit(const struct config *config, bool refresh, bool (*stopped)(void *context),
-                     void *context, struct visit **ret_visit, struct error *err)
+static int pay_visit(const struct config *config, const char *refreshed,
+                     bool (*stopped)(void *context), void *context, struct visit **ret_visit,
+                     struct error *err)
 {
     struct vm_task task = {.run = visit_run, .release = visit_free};
-    struct visit *visit = visit_new(config, refresh);
+    struct visit *visit = visit_new(config, refreshed);
     int rc;
 
     if (visit == NULL) {
@@ -203,11 +205,13 @@ static int offer_new(const struct offer *offer, const struct catalog_manifest *m
     int rc = 0;
 
     if (!is_same)
-        rc = pay_visit(offer->config, true, offer->stopped, offer->context, NULL, err);
+        rc = pay_visit(offer->config, offer->config->setmov.setmov_pool, offer->stopped,
+                       offer->context, NULL, err);
     if (rc == 0)
         rc = write_new(offer->path, manifest, err);
     if (rc == 0 && !has_old)
-        rc = pay_visit(offer->config, true, offer->stopped, offer->context, NULL, err);
+        rc = pay_visit(offer->config, offer->config->setmov.setmov_pool, offer->stopped,
+                       offer->context, NULL, err);
     return rc;
 }
 
@@ -239,6 +243,14 @@ static void keep_problems(struct vm_lines *lines, struct peers_offering *offerin
     *lines = (struct vm_lines){NULL, 0, 0};
 }
 
+int peers_refresh_own(const struct config *config, bool (*stopped)(void *context), void *context,
+                      struct error *err)
+{
+    int rc = pay_visit(config, config->setmov.pool, stopped, context, NULL, err);
+
+    return rc == -ENOENT ? 0 : rc;
+}
+
 int peers_offer(const struct config *config, bool (*stopped)(void *context), void *context,
                 struct peers_offering *ret_offering, struct error *err)
 {
@@ -251,7 +263,7 @@ int peers_offer(const struct config *config, bool (*stopped)(void *context), voi
     if (offer.path == NULL)
         return error_set(err, -ENOMEM, "out of memory");
     string_format(offer.path, size, "%s/%s", config->setmov.index, CATALOG_MANIFEST_NAME);
-    rc = pay_visit(config, false, stopped, context, &visit, err);
+    rc = pay_visit(config, NULL, stopped, context, &visit, err);
     if (rc == 0)
         rc = offer_manifest(&offer, &visit->domains, &offering, err);
     if (rc == 0) {

@@ -83,7 +83,6 @@ def lay_out(hosts, directory):
                 xml = host.path("/var/lib/web.xml")
                 Path(xml).write_text(VM.format(path=inner), encoding="utf-8")
                 host.virsh("define", "/var/lib/web.xml")
-        host.virsh("pool-refresh", "default")
 
 
 def configure(hosts, confirm):

@@ -113,7 +113,6 @@ def settle(host):
 
 
 def index(host, status=0):
-    host.virsh("pool-refresh", "default")
     settle(host)
     done = host.attempt("setmov", "index")
     bed.require(done.status == status, f"setmov index on {host.name}: {done}")
