@@ -178,6 +178,22 @@ static int add_disk(const struct catalog_merged_file *merged, const char *name,
     return 0;
 }
 
+/* By this, and no copy of it, it is known who lacks figures of one kind alone. */
+static const char not_merged[] = "its fingerprints are not in the merged index";
+
+/* What a kind that came to nothing has left: the next one begins without it. */
+static void forget_figures(struct gate_ranking *ranking)
+{
+    ranking->image_bytes = ranking->space_bytes = 0;
+    for (size_t i = 0; i < ranking->count; i++) {
+        struct placement_candidate *candidate = &ranking->candidates[i];
+
+        memset(&candidate->figures, 0, sizeof(candidate->figures));
+        if (candidate->unusable == not_merged)
+            candidate->unusable = NULL;
+    }
+}
+
 /* Which candidate each of the merged index's hosts is; those that are in none are unusable. */
 static int assign(const struct catalog_merged_file *merged, struct gate_ranking *ranking,
                   size_t *candidate_of)
@@ -193,7 +209,7 @@ static int assign(const struct catalog_merged_file *merged, struct gate_ranking 
     }
     for (size_t i = 0; i < ranking->count; i++) {
         if (!is_there[i] && ranking->candidates[i].unusable == NULL)
-            ranking->candidates[i].unusable = "its fingerprints are not in the merged index";
+            ranking->candidates[i].unusable = not_merged;
     }
     return 0;
 }
@@ -227,6 +243,7 @@ static int rank_by_kind(const struct config *config, const struct vm_incoming *v
 
     if (rc < 0)
         return rc;
+    forget_figures(ranking);
     catalog_merged_name(kind, name);
     if (asprintf(&path, "%s/%s", config->sync.cache, name) < 0) {
         path = NULL;

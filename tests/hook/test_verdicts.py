@@ -156,6 +156,22 @@ class Figures(hook_bed.Park):
             self.configure("enforce", setmov=f"block-sizes = {sizes}")
             self.assertEqual(self.ask()[0], expected, sizes)
 
+    def test_blocks_by_which_it_cannot_be_told_leave_nothing_for_the_next(self):
+        """The index of small blocks is as old as alpha and gamma; that of large ones knows this host."""
+        image = blocks(1, 2048)
+        self.block_sizes = [512, 4096]
+        self.holds("alpha", {"vm1.raw": image}, [self.vm1()])
+        self.holds("gamma", {"gamma.raw": image})
+        self.sync()
+        old = self.cache / "sha256-512.merged"
+        content = old.read_bytes()
+        self.holds("beta", {"beta.raw": image[:1024 * BLOCK]})
+        self.sync()
+        old.write_bytes(content)
+        self.configure("enforce", setmov="block-sizes = 512 4096")
+        status, err = self.ask()
+        self.assertEqual((status, "beta has 50.00 % of its blocks and needs" in err), (1, True), (err, self.logged()))
+
 
 class Candidates(hook_bed.Park):
     """gamma has all of it, delta half; the margin is far below either."""
