@@ -163,22 +163,31 @@ uint64_t file_allocated(struct vm_peer *peer, const char *path)
     return UNKNOWN_U64;
 }
 
-/* A disk of a VM that is off and named by pool and volume is known to its pool alone. */
+static bool volume_size(struct vm_peer *peer, const char *path, uint64_t *ret_capacity,
+                        uint64_t *ret_allocated)
+{
+    CLEANUP(cleanup_volume)
+    virStorageVolPtr volume = virStorageVolLookupByPath(peer->connection, path);
+    virStorageVolInfo info;
+
+    if (!volume || virStorageVolGetInfo(volume, &info) < 0)
+        return false;
+    *ret_capacity = info.capacity;
+    *ret_allocated = info.allocation;
+    return true;
+}
+
+/*
+ * A disk of a VM that is off and named by pool and volume is known to its pool
+ * alone. Nothing is freed behind the last question, which would forget its error.
+ */
 bool disk_size(struct vm_peer *peer, virDomainPtr domain, const struct disk_facts *disk,
                uint64_t *ret_capacity, uint64_t *ret_allocated)
 {
-    CLEANUP(cleanup_volume) virStorageVolPtr volume = NULL;
     virDomainBlockInfo block;
-    virStorageVolInfo info;
 
-    if (disk->pool) {
-        volume = virStorageVolLookupByPath(peer->connection, disk->path);
-        if (volume && virStorageVolGetInfo(volume, &info) == 0) {
-            *ret_capacity = info.capacity;
-            *ret_allocated = info.allocation;
-            return true;
-        }
-    }
+    if (disk->pool && volume_size(peer, disk->path, ret_capacity, ret_allocated))
+        return true;
     if (virDomainGetBlockInfo(domain, disk->target, &block, 0) == 0) {
         *ret_capacity = block.capacity;
         *ret_allocated = block.allocation;

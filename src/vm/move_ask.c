@@ -20,11 +20,13 @@ struct asking {
 static int note_unknown(struct asking *asking, const char *question)
 {
     int code = virGetLastErrorCode();
+    int r = vm_lines_add(asking->unknown, "%s: %s", question, peer_last_message());
 
+    /* This forgets libvirt's error. */
     if (code == VIR_ERR_RPC || code == VIR_ERR_SYSTEM_ERROR || code == VIR_ERR_NO_CONNECT ||
         code == VIR_ERR_INVALID_CONN)
         asking->is_lost = virConnectIsAlive(asking->peer->connection) != 1;
-    return vm_lines_add(asking->unknown, "%s: %s", question, peer_last_message());
+    return r;
 }
 
 /* Says the host that what was asked for is not to be had there, or that it cannot say? */

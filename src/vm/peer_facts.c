@@ -161,13 +161,17 @@ int vm_peer_facts(struct vm_peer *peer, const char *pool, struct vm_peer_facts *
                                   .memory_bytes = UNKNOWN_U64,
                                   .memory_free_bytes = UNKNOWN_U64,
                                   .pool_free_bytes = UNKNOWN_U64};
+    struct error why;
     virNodeInfo node;
 
     if (virNodeGetInfo(peer->connection, &node) == 0) {
         facts.cpus = node.cpus;
         facts.memory_bytes = bytes_of_kib(node.memory);
-    } else if (!is_alive(peer)) {
-        return peer_error(err, "facts about the host");
+    } else {
+        int r = peer_error(&why, "facts about the host");
+
+        if (!is_alive(peer)) /* which forgets libvirt's error */
+            return error_set(err, r, "%s", why.text);
     }
     read_uuid(peer, &facts);
     read_cpu(peer, &facts);
