@@ -7,9 +7,12 @@
  * Score: each property of the eligible hosts is brought to 0..1 (the best is 1,
  * the worst 0; all 1 where they are equal, 0 where it is not known), multiplied
  * with its weight, and added, as Nova's weighers do (normalised by minimum and
- * maximum). Bytes: fewer are better; they are normalised between 0 and what a
- * host without anything would get, so that small differences between hosts that
- * have the same stay small. Equal scores: fewer bytes, then the name.
+ * maximum). Where the worst is less than a quarter behind the best, 0 stands for
+ * a quarter behind: loads and free memory change all the time, and what is as
+ * good as equal must not decide. Bytes: fewer are better; they are
+ * normalised between 0 and what a host without anything would get, so that small
+ * differences between hosts that have the same stay small. Equal scores: fewer
+ * bytes, then the name.
  */
 #ifndef SETMOV_PLACEMENT_MOVE_H
 #define SETMOV_PLACEMENT_MOVE_H

@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <math.h>
 
+/* Of the best: who is not so far behind it gets a part of the weight. */
+#define LEAST_SPAN 0.25
+
 /* A property of a candidate of which more is better; NaN: not known. */
 typedef double property(const struct placement_vm *vm, const struct placement_candidate *candidate);
 
@@ -56,7 +59,7 @@ static void weigh(const struct weigher *weigher, const struct placement_vm *vm,
                   const struct placement_candidate *candidates, struct placement_move_rank *ranks,
                   size_t count)
 {
-    double least = INFINITY, most = -INFINITY;
+    double least = INFINITY, most = -INFINITY, span;
 
     for (size_t i = 0; i < count; i++) {
         double value = weigher->of(vm, &candidates[ranks[i].candidate]);
@@ -66,13 +69,14 @@ static void weigh(const struct weigher *weigher, const struct placement_vm *vm,
         least = fmin(least, value);
         most = fmax(most, value);
     }
+    span = fmax(most - least, most * LEAST_SPAN);
     for (size_t i = 0; i < count; i++) {
         double value = weigher->of(vm, &candidates[ranks[i].candidate]);
 
         if (!ranks[i].eligible || isnan(value))
             continue;
         if (!weigher->is_share)
-            value = most > least ? (value - least) / (most - least) : 1;
+            value = span > 0 ? 1 - (most - value) / span : 1;
         ranks[i].score += weigher->weight * value;
     }
 }

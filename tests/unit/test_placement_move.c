@@ -343,6 +343,25 @@ static void test_small_differences_stay_small(void **unused)
     assert_true(has_reason(&move.ranks[1], "4.00k less to send than to idle, but less headroom"));
 }
 
+/* A little more memory or load than another's is chance; it must not weigh like blocks. */
+static void test_what_is_nearly_equal_does_not_decide(void **unused)
+{
+    struct placement_candidate hosts[] = {host_of("more", 600), host_of("less", 550)};
+    CLEANUP(placement_move_release) struct placement_move move = {.ranks = NULL};
+
+    (void)unused;
+    hosts[1].cpu_percent = 9.9;
+    hosts[1].memory_free_bytes += MIB;
+    hosts[1].pool_free_bytes += MIB;
+    move = MOVE(hosts);
+    ORDER(move, hosts, "more", "less");
+    assert_true(move.ranks[0].score > 0.79); /* 0.3 of bytes, nearly all of the rest */
+    hosts[1].memory_free_bytes = 12 * GIB;   /* a third of the other's is no chance any more */
+    placement_move_release(&move);
+    move = MOVE(hosts);
+    ORDER(move, hosts, "less", "more");
+}
+
 static void test_who_is_out_does_not_stretch_the_scale(void **unused)
 {
     struct placement_candidate hosts[] = {host_of("a", 0), host_of("b", 0), host_of("out", 0)};
@@ -562,6 +581,7 @@ int main(void)
         cmocka_unit_test(test_fewer_bytes_win_where_headroom_is_alike),
         cmocka_unit_test(test_headroom_is_weighed),
         cmocka_unit_test(test_small_differences_stay_small),
+        cmocka_unit_test(test_what_is_nearly_equal_does_not_decide),
         cmocka_unit_test(test_who_is_out_does_not_stretch_the_scale),
         cmocka_unit_test(test_equal_scores_by_bytes_then_by_name),
         cmocka_unit_test(test_order_does_not_depend_on_the_input_s),

@@ -196,7 +196,7 @@ static uint64_t estimate(int level, const uint8_t *bytes, size_t length, size_t 
 
 static void test_noise_stays_and_what_repeats_goes(void **unused)
 {
-    size_t length = 32 * MIB;
+    size_t length = 4 * MIB;
     uint8_t *bytes = malloc(length);
     uint64_t state = 88172645463325252U, result;
 
@@ -212,7 +212,7 @@ static void test_noise_stays_and_what_repeats_goes(void **unused)
     assert_in_range(result, length, length + length / 1000);
     result = estimate(3, bytes, length, BLOCK, 100 * (uint64_t)length); /* a sample of more */
     assert_in_range(result, 100 * (uint64_t)length, 101 * (uint64_t)length);
-    /* The second half is the first: found over a distance of 16 MiB. */
+    /* The second half is the first: found over a distance of 2 MiB. */
     memcpy(bytes + length / 2, bytes, length / 2);
     result = estimate(3, bytes, length, BLOCK, length);
     assert_in_range(result, length / 2, length / 2 + length / 100);
