@@ -232,6 +232,8 @@ static void judge(struct gc *gc, const struct entry *entry, const struct gc_uses
 
     if (use != NULL)
         release(gc, entry, use);
+    else if (entry->image.is_busy)
+        report(gc, entry, PEERS_GC_KEPT, "kept: a process has it open, and locked");
     else if (!gc->options->dry_run && gc_image_remove(&entry->image, &why) < 0)
         report(gc, entry, PEERS_GC_FAILED, "cannot be removed: %s", why.text);
     else if (remove_lease(gc, entry))
@@ -239,7 +241,7 @@ static void judge(struct gc *gc, const struct entry *entry, const struct gc_uses
                gc->options->dry_run ? "would be removed" : "removed");
 }
 
-/* They are locked: who is not among the users now cannot become one. */
+/* Those that nobody has open are locked: who is not among the users now cannot become one. */
 static int judge_batch(struct gc *gc, struct error *err)
 {
     CLEANUP(gc_uses_release) struct gc_uses uses = {NULL, 0, 0};

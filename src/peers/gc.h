@@ -59,12 +59,13 @@ int gc_refresh(const struct config *config, bool (*stopped)(void *context), void
 
 /* ---- one image (gc_image.c) ----------------------------------------------------------- */
 
-/* An image that is held open, and locked, so that no QEMU can begin to use it. */
+/* An image that is held open, and locked, where that can be, so that no QEMU can begin to use it. */
 struct gc_image {
     int directory, fd; /* -1: none */
     char *resolved;
     char *name; /* in the directory; points into `resolved` */
     uint64_t device, inode, bytes;
+    bool is_busy; /* the lock was not got: somebody has it open */
 };
 
 enum gc_look {

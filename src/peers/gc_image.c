@@ -106,10 +106,9 @@ static enum gc_look open_file(const struct catalog_lease *lease, struct gc_image
     if (status.st_dev != lease->device || status.st_ino != lease->inode)
         return keep(why, "it is not the file that the lease lists, but another one of that name");
     /* As QEMU, which holds locks on single bytes of what it has open. */
-    if (fcntl(image->fd, F_OFD_SETLK, &lock) < 0)
-        return errno == EAGAIN || errno == EACCES
-                   ? keep(why, "a process has it open, and locked")
-                   : keep(why, "it cannot be locked: %s", strerror(errno));
+    image->is_busy = fcntl(image->fd, F_OFD_SETLK, &lock) < 0;
+    if (image->is_busy && errno != EAGAIN && errno != EACCES)
+        return keep(why, "it cannot be locked: %s", strerror(errno));
     image->device = status.st_dev;
     image->inode = status.st_ino;
     image->bytes = (uint64_t)status.st_blocks * 512;
