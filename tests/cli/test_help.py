@@ -93,7 +93,7 @@ def check_program():
 def check_pages_are_well_formed():
     if not shutil.which("mandoc"):
         return
-    for page in sorted((ROOT / "docs").glob("setmov*.1")):
+    for page in sorted((ROOT / "docs").glob("*.[158]")):
         done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True)
         problems = [line for line in done.stdout.splitlines() if re.search("WARNING|ERROR", line) and "missing date" not in line]
         assert not problems, problems
