@@ -2,17 +2,22 @@
 /*
  * Stage catalog/: which host holds what. An index directory is flat and holds
  * fingerprint files, one for each image, digest and block size, named by what
- * they describe, a lock, what is being written, and what it tells other hosts:
+ * they describe, a lock, what is being written, what it tells other hosts, and
+ * the requests of hooks:
  *
  *   5f0c...e1.sha256-4096.fingerprint   SHA-256 of the image's path (first 128 bits, hex),
  *                                       digest ("md5", "sha256", "keyed-KEYID"), block size;
  *                                       the path is resolved: that of the top layer
  *   lock                                held (flock) by whoever changes the directory
  *   .NAME.XXXXXX.tmp                    unfinished; removed by the next holder of the lock
- *   manifest, UUID.request, UUID.lease  catalog_manifest.h, catalog_request.h
+ *   manifest                            names and checksums of the fingerprints, and the VMs, for
+ *                                       other hosts (catalog_manifest.h)
+ *   UUID.request                        that VM should move (catalog_request.h)
  *
- * There is no list beside them that could disagree with them: the directory is
- * the index, each file complete in itself, replaced only by rename.
+ * On this host nothing depends on a list that could disagree with the
+ * fingerprints: the directory is the index, each file complete in itself,
+ * replaced only by rename. All of it may be read by the peers; leases, which
+ * concern nobody else, lie elsewhere.
  *
  * Thread safety: a struct catalog may be read by several threads.
  */

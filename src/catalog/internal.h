@@ -10,7 +10,7 @@
 /* Whatever it is called else: a name of one that is not hidden, which index directories read. */
 bool catalog_name_is_fingerprint(const char *name);
 
-/* What is in an index directory for other hosts to read: "manifest", "*.request", "*.lease". */
+/* What setmov writes beside fingerprints: "manifest", "*.request", "*.lease". */
 bool catalog_name_is_told(const char *name);
 
 /* Is this what an unfinished fingerprint is called (".NAME.XXXXXX.tmp")? */

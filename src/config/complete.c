@@ -165,7 +165,7 @@ static bool lies_in(const char *path, const char *directory)
     return strncmp(path, directory, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
-/* An index directory holds fingerprints and nothing else, and all of it is shown to the peers. */
+/* All that lies in an index directory is shown to the peers, so nothing else may lie there. */
 static int check_directories(const struct parser *parser)
 {
     const struct config *config = &parser->config;
