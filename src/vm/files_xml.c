@@ -6,12 +6,31 @@
 
 #include <errno.h>
 
-/* What stands behind a "=": "file=/i/a.raw,format=raw". */
+/* The path that begins there: up to a quote or a comma, of which two are one that belongs to it. */
+static char *argument_dup(const char *at)
+{
+    char *path = strdup(at), *to = path;
+
+    for (; path && *at != '\0' && *at != '"'; at++) {
+        if (at[0] == ',' && at[1] != ',')
+            break;
+        at += at[0] == ',';
+        *to++ = *at;
+    }
+    if (path)
+        *to = '\0';
+    return path;
+}
+
+/* Arguments for QEMU: "file=/i/a.raw,format=raw", "{\"filename\":\"/i/a.raw\"}", "file:/i/a.raw". */
 static int add_arguments(const char *text, struct vm_lines *paths)
 {
-    for (const char *at = strstr(text, "=/"); at; at = strstr(at + 1, "=/")) {
-        CLEANUP(cleanup_free) char *path = strndup(at + 1, strcspn(at + 1, ","));
+    for (const char *at = strchr(text, '/'); at; at = strchr(at + 1, '/')) {
+        CLEANUP(cleanup_free) char *path = NULL;
 
+        if (at == text || !strchr("=\":", at[-1]))
+            continue;
+        path = argument_dup(at);
         if (!path || lines_add_once(paths, path) < 0)
             return -ENOMEM;
     }

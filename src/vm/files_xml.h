@@ -7,8 +7,8 @@
 
 /*
  * Adds every absolute path that stands anywhere in the XML but in <metadata>,
- * as the text of an element, the value of an attribute, or behind a "=" in one
- * (arguments for QEMU): better one too many. Each once. The XML of a domain, of
+ * as the text of an element, the value of an attribute, or behind a "=", a
+ * quote or a colon in one (arguments for QEMU): better one too many. Each once. The XML of a domain, of
  * a snapshot, or of a saved domain. -EBADMSG, -ENOMEM.
  */
 int files_xml_add(struct text xml, const char *what, const char *root, struct vm_lines *paths,

@@ -380,9 +380,12 @@ static void every_file_that_is_named_is_found_once(void **state)
         "<mirror file='/m'/></disk><disk><source file='/d'/></disk><disk><source file='relative'/>"
         "</disk><disk><source dev='/dev/vg/a,b=c'/></disk></devices><description><![CDATA[/c]]>"
         "</description><q:commandline><q:arg value='file=/q.raw,if=none,other=/o'/>"
-        "</q:commandline></domain>";
-    static const char *const expected[] = {"/k", "/l.fd",         "/t.fd", "/n.fd",  "/d", "/b",
-                                           "/m", "/dev/vg/a,b=c", "/c",    "/q.raw", "/o"};
+        "<q:arg value='file=/two,,parts,if=none'/><q:arg value='file=/open,'/>"
+        "<q:arg value='{&quot;filename&quot;:&quot;/j s.raw&quot;,&quot;a&quot;:&quot;a/b&quot;}'/>"
+        "<q:arg value='file:/u.raw'/></q:commandline></domain>";
+    static const char *const expected[] = {
+        "/k", "/l.fd",  "/t.fd", "/n.fd",      "/d",    "/b",       "/m",    "/dev/vg/a,b=c",
+        "/c", "/q.raw", "/o",    "/two,parts", "/open", "/j s.raw", "/u.raw"};
     CLEANUP(vm_lines_release) struct vm_lines paths = {NULL, 0, 0};
     struct error err = {""};
 
