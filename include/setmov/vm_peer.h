@@ -25,8 +25,9 @@ struct vm_peer;
 void vm_peer_prepare(void);
 
 /*
- * Ends the child processes of this one: an ssh whose other side hangs would
- * outlive the task that was given up, and us. A program calls this last of all.
+ * Ends the child processes of this one that were not there when it called
+ * vm_peer_prepare(): an ssh whose other side hangs would outlive the task that
+ * was given up, and us. A program calls this last of all.
  */
 void vm_peer_leave(void);
 

@@ -59,6 +59,7 @@ int peer_error(struct error *err, const char *format, ...)
 void vm_peer_prepare(void)
 {
     signal(SIGPIPE, SIG_IGN);
+    peer_remember_children();
     if (!getenv("LIBVIRT_DEBUG"))
         setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
 }

@@ -21,6 +21,9 @@ int peer_error(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 /* libvirt's message alone. */
 const char *peer_last_message(void);
 
+/* Those of now are none that vm_peer_leave() ends. */
+void peer_remember_children(void);
+
 /* For CLEANUP(). */
 void cleanup_pool(virStoragePoolPtr *pool);
 void cleanup_volume(virStorageVolPtr *volume);

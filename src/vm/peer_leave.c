@@ -1,13 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Ends the programs that libvirt has started for connections which were given up. */
-#include "setmov/vm_peer.h"
+/*
+ * Ends the programs that libvirt has started for connections which were given
+ * up. Who called this program by exec may have children of its own, which are
+ * this process's then: those are left alone.
+ */
+#include "vm/peer.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 
-static void end_children(int task_directory, const char *thread)
+/* Children that were there before us. */
+static struct {
+    pid_t *list;
+    size_t count, capacity;
+    bool unknown; /* no memory: better nobody is ended */
+} inherited;
+
+typedef void child_visit(pid_t child);
+
+static void visit_of_thread(int task_directory, const char *thread, child_visit *visit)
 {
     struct file_buffer buffer = {NULL, 0, 0};
     char path[NAME_MAX + 16];
@@ -19,12 +32,12 @@ static void end_children(int task_directory, const char *thread)
         text = text_of(buffer.bytes, buffer.length);
         while (text_next_u64(&text, &child))
             if (child > 1 && child <= INT_MAX)
-                kill((pid_t)child, SIGTERM);
+                visit((pid_t)child);
     }
     file_buffer_release(&buffer);
 }
 
-void vm_peer_leave(void)
+static void visit_children(child_visit *visit)
 {
     DIR *tasks = opendir("/proc/self/task");
     const struct dirent *entry;
@@ -33,6 +46,38 @@ void vm_peer_leave(void)
         return;
     while ((entry = readdir(tasks)))
         if (entry->d_name[0] != '.')
-            end_children(dirfd(tasks), entry->d_name);
+            visit_of_thread(dirfd(tasks), entry->d_name, visit);
     closedir(tasks);
+}
+
+static void remember(pid_t child)
+{
+    if (array_reserve(&inherited.list, &inherited.capacity, inherited.count + 1,
+                      sizeof(*inherited.list)) < 0)
+        inherited.unknown = true;
+    else
+        inherited.list[inherited.count++] = child;
+}
+
+static void end(pid_t child)
+{
+    for (size_t i = 0; i < inherited.count; i++)
+        if (inherited.list[i] == child)
+            return;
+    kill(child, SIGTERM);
+}
+
+void peer_remember_children(void)
+{
+    inherited.count = 0;
+    visit_children(remember);
+}
+
+void vm_peer_leave(void)
+{
+    if (!inherited.unknown)
+        visit_children(end);
+    free(inherited.list);
+    inherited.list = NULL;
+    inherited.count = inherited.capacity = 0;
 }
