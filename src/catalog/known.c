@@ -8,54 +8,65 @@
 #include <errno.h>
 #include <math.h>
 
-static int damaged(const struct catalog_known *known, struct error *err, const char *what)
+static int damaged(const char *file, struct error *err, const char *what)
 {
-    return error_set(err, -EINVAL, "%s is damaged: %s", known->what, what);
+    return error_set(err, -EINVAL, "%s is damaged: %s", file, what);
+}
+
+static bool is_time(int64_t time_s)
+{
+    return time_s >= 0 && time_s <= LINES_TIME_MAX;
 }
 
 /* ---- the header ------------------------------------------------------------------ */
 
-static int check_header(struct catalog_known *known, struct error *err)
+/* The sections lie one behind the other, and the file ends with the last. */
+static bool is_length(const uint8_t *head, uint64_t length)
+{
+    /* Numbers of 32 bits times less than a hundred: no sum overflows. */
+    uint64_t fixed = KNOWN_HEADER_BYTES +
+                     (uint64_t)get_u32(head + KNOWN_AT_HOSTS) * KNOWN_HOST_BYTES +
+                     (uint64_t)get_u32(head + KNOWN_AT_VMS) * KNOWN_VM_BYTES +
+                     (uint64_t)get_u32(head + KNOWN_AT_DISKS) * KNOWN_DISK_BYTES;
+
+    return fixed <= length && get_u64(head + KNOWN_AT_STRINGS) == length - fixed;
+}
+
+int known_check_head(const uint8_t *head, size_t have, uint64_t length, const char *what,
+                     struct error *err)
+{
+    if (have < KNOWN_HEADER_BYTES ||
+        memcmp(head + KNOWN_AT_MAGIC, KNOWN_MAGIC, KNOWN_MAGIC_BYTES) != 0)
+        return error_set(err, -EINVAL, "%s is no list of known hosts", what);
+    if (get_u32(head + KNOWN_AT_VERSION) != KNOWN_VERSION)
+        return error_set(err, -ENOTSUP,
+                         "%s: a list of known hosts of version %u; this program knows %d", what,
+                         get_u32(head + KNOWN_AT_VERSION), KNOWN_VERSION);
+    if (get_u32(head + KNOWN_AT_HOSTS) > KNOWN_MAX_HOSTS)
+        return damaged(what, err, "the number of hosts");
+    if (!is_time((int64_t)get_u64(head + KNOWN_AT_MADE)))
+        return damaged(what, err, "when it was made");
+    if (!is_length(head, length))
+        return damaged(what, err, "its length is not what its head tells");
+    return 0;
+}
+
+static int place_sections(struct catalog_known *known, struct error *err)
 {
     const uint8_t *bytes = known->bytes;
 
-    if (known->length < KNOWN_HEADER_BYTES ||
-        memcmp(bytes + KNOWN_AT_MAGIC, KNOWN_MAGIC, KNOWN_MAGIC_BYTES) != 0)
-        return error_set(err, -EINVAL, "%s is no list of known hosts", known->what);
-    if (get_u32(bytes + KNOWN_AT_VERSION) != KNOWN_VERSION)
-        return error_set(err, -ENOTSUP,
-                         "%s: a list of known hosts of version %u; this program knows %d",
-                         known->what, get_u32(bytes + KNOWN_AT_VERSION), KNOWN_VERSION);
     known->host_count = get_u32(bytes + KNOWN_AT_HOSTS);
     known->vm_count = get_u32(bytes + KNOWN_AT_VMS);
     known->disk_count = get_u32(bytes + KNOWN_AT_DISKS);
     known->strings_length = get_u64(bytes + KNOWN_AT_STRINGS);
     known->made_s = (int64_t)get_u64(bytes + KNOWN_AT_MADE);
-    if (known->host_count > KNOWN_MAX_HOSTS)
-        return damaged(known, err, "the number of hosts");
-    if (known->made_s < 0 || known->made_s > LINES_TIME_MAX)
-        return damaged(known, err, "when it was made");
-    return 0;
-}
-
-/* The sections lie one behind the other, and the file ends with the last. */
-static int place_sections(struct catalog_known *known, struct error *err)
-{
-    /* Numbers of 32 bits times less than a hundred: no sum overflows. */
-    uint64_t hosts = (uint64_t)known->host_count * KNOWN_HOST_BYTES;
-    uint64_t vms = (uint64_t)known->vm_count * KNOWN_VM_BYTES;
-    uint64_t disks = (uint64_t)known->disk_count * KNOWN_DISK_BYTES;
-    uint64_t fixed = KNOWN_HEADER_BYTES + hosts + vms + disks;
-
-    if (fixed > known->length || known->strings_length != known->length - fixed)
-        return damaged(known, err, "its length is not what its head tells");
-    known->vms = known->bytes + KNOWN_HEADER_BYTES + hosts;
-    known->disks = known->vms + vms;
-    known->strings = known->disks + disks;
-    if (get_u64(known->bytes + KNOWN_AT_CHECKSUM) != known_checksum(known->bytes, known->length))
-        return damaged(known, err, "its checksum");
+    known->vms = bytes + KNOWN_HEADER_BYTES + known->host_count * KNOWN_HOST_BYTES;
+    known->disks = known->vms + known->vm_count * KNOWN_VM_BYTES;
+    known->strings = known->disks + known->disk_count * KNOWN_DISK_BYTES;
+    if (get_u64(bytes + KNOWN_AT_CHECKSUM) != known_checksum(bytes, known->length))
+        return damaged(known->what, err, "its checksum");
     if (known->strings_length > 0 && known->strings[known->strings_length - 1] != '\0')
-        return damaged(known, err, "a string has no end");
+        return damaged(known->what, err, "a string has no end");
     return 0;
 }
 
@@ -76,11 +87,6 @@ static double percent_at(const uint8_t *field)
 
     memcpy(&value, &bits, sizeof(value));
     return value >= 0 && isfinite(value) ? value : NAN;
-}
-
-static bool is_time(int64_t time_s)
-{
-    return time_s >= 0 && time_s <= LINES_TIME_MAX;
 }
 
 /* NULL, or what is wrong. */
@@ -125,7 +131,7 @@ static int read_hosts(struct catalog_known *known, struct error *err)
         if (wrong == NULL && i > 0 && strcmp(known->hosts[i - 1].name, known->hosts[i].name) >= 0)
             wrong = "the order of hosts";
         if (wrong != NULL)
-            return damaged(known, err, wrong);
+            return damaged(known->what, err, wrong);
     }
     return 0;
 }
@@ -146,7 +152,7 @@ int catalog_known_decode(const void *bytes, size_t length, const char *what,
     }
     known->bytes = bytes;
     known->length = length;
-    rc = check_header(known, err);
+    rc = known_check_head(bytes, length, length, what, err);
     if (rc == 0)
         rc = place_sections(known, err);
     if (rc == 0)

@@ -91,6 +91,13 @@ static inline uint64_t known_checksum(const uint8_t *bytes, size_t length)
     return fingerprint_checksum_value(&sum);
 }
 
+/*
+ * Does it begin as such a file of that length does? Asked before a file is
+ * mapped, too: all of a mapping is read. `have`: bytes of the head that there are.
+ */
+int known_check_head(const uint8_t *head, size_t have, uint64_t length, const char *what,
+                     struct error *err);
+
 /* All but what is mapped. NULL is fine. Pure. */
 void known_release(struct catalog_known *known);
 

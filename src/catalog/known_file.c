@@ -28,8 +28,11 @@ static int map(const char *path, struct mapping *mapping, struct error *err)
 {
     CLEANUP(cleanup_close)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    uint8_t head[KNOWN_HEADER_BYTES];
     struct stat status;
+    ssize_t got;
     void *bytes;
+    int rc;
 
     if (fd < 0 || fstat(fd, &status) < 0)
         return error_set(err, -errno, "%s: %s", path, strerror(errno));
@@ -38,6 +41,12 @@ static int map(const char *path, struct mapping *mapping, struct error *err)
                          "%s is not a regular file", path);
     if (status.st_size == 0)
         return error_set(err, -EINVAL, "%s is empty", path);
+    got = pread(fd, head, sizeof(head), 0);
+    if (got < 0)
+        return error_set(err, -errno, "%s: %s", path, strerror(errno));
+    rc = known_check_head(head, (size_t)got, (uint64_t)status.st_size, path, err);
+    if (rc < 0)
+        return rc;
     /* All of it is read for the checksum: at once is quicker than page by page. */
     bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (bytes == MAP_FAILED)

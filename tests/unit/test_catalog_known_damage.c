@@ -11,6 +11,7 @@
 #include "known_park.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -289,6 +290,33 @@ static void what_is_no_file_is_not_opened(void **state)
     free(park);
 }
 
+/* None of it is mapped, or a file of holes would fill the memory. */
+static void a_file_that_is_too_long_is_not_read(void **state)
+{
+    struct rlimit before, little;
+    struct park *park = make_park(2);
+    size_t length = 0;
+    uint8_t *bytes = encoded(park, &length);
+
+    (void)state;
+    put_file(bytes, length);
+    assert_int_equal(truncate(file_path, (off_t)1 << 36), 0);
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    little = (struct rlimit){(rlim_t)1 << 34, before.rlim_max};
+#ifdef __SANITIZE_ADDRESS__
+    little = before; /* it takes terabytes of addresses */
+#endif
+    assert_int_equal(setrlimit(RLIMIT_AS, &little), 0);
+    not_opened(-EINVAL, " is damaged: its length is not what its head tells");
+    put_file((const uint8_t *)"no list", 7);
+    assert_int_equal(truncate(file_path, (off_t)1 << 36), 0);
+    not_opened(-EINVAL, " is no list of known hosts");
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    unlink(file_path);
+    free(bytes);
+    free(park);
+}
+
 static void a_file_that_is_cut_short_is_told(void **state)
 {
     struct park *park = make_park(MOST_HOSTS);
@@ -345,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_host_has_a_vm_once),
         cmocka_unit_test(disks_do_not_go_backwards),
         cmocka_unit_test(what_is_no_file_is_not_opened),
+        cmocka_unit_test(a_file_that_is_too_long_is_not_read),
         cmocka_unit_test(a_file_that_is_cut_short_is_told),
     };
 
