@@ -95,7 +95,11 @@ struct fingerprint_progress {
 #define FINGERPRINT_MAX_THREADS 64
 
 struct fingerprint_build_options {
-    unsigned threads; /* that read and digest; 0: one a processor this process may use, at most 8 */
+    /*
+     * That read and digest; 0: one a processor this process may use, at most 8. Three
+     * more read where QEMU interprets the image.
+     */
+    unsigned threads;
     size_t memory_bytes; /* for digests that are not on disk; 0: 512 MiB; at least 16 MiB is used */
     const char
         *temporary; /* directory of spilled runs and nameless files; NULL: $TMPDIR or /var/tmp */

@@ -6,8 +6,8 @@
  *
  * Thread safety: image_read, image_next_extent and image_interrupt may be called from
  * several threads on one image; open and close from one, which lives on in between
- * (its qemu-nbd ends with it). Speed through qemu-nbd: it serves in one thread;
- * reads of 4 MiB or more from one or two threads give it enough to do.
+ * (its qemu-nbd ends with it). Speed through qemu-nbd: it serves in one thread,
+ * which has enough to do while two threads or more always wait for it.
  */
 #ifndef SETMOV_IMAGE_H
 #define SETMOV_IMAGE_H

@@ -26,7 +26,8 @@ struct job {
     struct image *image;
     const struct fingerprint_wish *wishes;
     struct fingerprint_build_options options;
-    unsigned threads;
+    unsigned threads; /* places to digest at, and threads that finish */
+    unsigned workers; /* that read and digest */
     const char *path; /* of the image */
     bool in_use;      /* seen at one time at least */
     time_t began_s;   /* what changes from here on may not be in the fingerprint */
@@ -70,11 +71,15 @@ static void complete_options(struct job *job, const struct fingerprint_build_opt
     job->threads = job->options.threads == 0 ? processors() : job->options.threads;
     if (job->threads > THREADS_MOST)
         job->threads = THREADS_MOST;
-    /* While one digests, the next waits for qemu-nbd. */
-    if (!is_raw(job) && job->threads < 2)
-        job->threads = 2;
-    if (job->threads > buffer_memory(job) / (2 * CHUNK_RAW))
-        job->threads = (unsigned)(buffer_memory(job) / (2 * CHUNK_RAW));
+    job->workers = job->threads;
+    if (!is_raw(job))
+        job->workers += BUILD_READERS;
+    if (job->workers > THREADS_MOST)
+        job->workers = THREADS_MOST;
+    if (job->workers > buffer_memory(job) / (2 * CHUNK_RAW))
+        job->workers = (unsigned)(buffer_memory(job) / (2 * CHUNK_RAW));
+    if (job->threads > job->workers)
+        job->threads = job->workers;
 }
 
 static int check_wish(const struct job *job, const struct fingerprint_wish *wish,
@@ -200,7 +205,7 @@ static int new_writers(struct job *job, size_t memory_bytes, struct error *err)
 static int prepare(struct job *job, struct error *err)
 {
     size_t grain = DIGEST_BLOCK_MIN, chunk = is_raw(job) ? CHUNK_RAW : CHUNK_OTHER;
-    size_t most = buffer_memory(job) / 2 / job->threads;
+    size_t most = buffer_memory(job) / 2 / job->workers;
     int rc = check_wishes(job, err);
 
     if (rc < 0)
@@ -214,7 +219,7 @@ static int prepare(struct job *job, struct error *err)
     while (chunk > most && chunk > CHUNK_RAW)
         chunk /= 2;
     scan_init(&job->build.scan, job->image, grain, chunk);
-    return new_writers(job, job->options.memory_bytes - 2 * chunk * job->threads, err);
+    return new_writers(job, job->options.memory_bytes - 2 * chunk * job->workers, err);
 }
 
 /* ---- reading ------------------------------------------------------------------------ */
@@ -255,8 +260,8 @@ static unsigned start_workers(struct job *job, struct build_worker *workers)
     int rc = 0;
 
     crew_block_signals(&before);
-    for (; started < job->threads && rc == 0; started += rc == 0) {
-        workers[started] = (struct build_worker){.build = &job->build, .number = started};
+    for (; started < job->workers && rc == 0; started += rc == 0) {
+        workers[started] = (struct build_worker){.build = &job->build};
         pthread_mutex_lock(&scan->lock);
         scan->running++;
         pthread_mutex_unlock(&scan->lock);
@@ -389,6 +394,7 @@ static void release(struct job *job)
         fingerprint_writer_free(job->build.wishes[i].writer);
     free(job->build.wishes);
     scan_destroy(&job->build.scan);
+    build_places_destroy(&job->build.places);
 }
 
 int fingerprint_build(struct image *image, const struct fingerprint_wish *wishes, size_t count,
@@ -409,6 +415,7 @@ int fingerprint_build(struct image *image, const struct fingerprint_wish *wishes
     }
     job.build.count = count;
     complete_options(&job, options);
+    build_places_init(&job.build.places, job.threads);
     job.build.whole = job.options.content_sha256;
     digest_content_init(&job.build.content);
     job.in_use = image_is_in_use(image);

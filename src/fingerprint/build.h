@@ -6,6 +6,12 @@
 #include "fingerprint/scan.h"
 #include "fingerprint/writer.h"
 
+/*
+ * While workers digest, so many others wait for what qemu-nbd reads: with fewer
+ * it has nothing to do at times. They take memory, but no processor.
+ */
+#define BUILD_READERS 3U
+
 /* Blocks that are digested at once: some whole groups. */
 #define BUILD_BATCH ((size_t)512)
 
@@ -21,10 +27,28 @@ struct build_wish {
     struct build_zeroes zeroes; /* all threads'; under the scan's lock */
 };
 
+/*
+ * As many workers digest at once as there are places; others read meanwhile. A
+ * place's number is that of a worker of the writers.
+ */
+struct build_places {
+    pthread_mutex_t lock;
+    pthread_cond_t freed;
+    unsigned free[FINGERPRINT_MAX_THREADS];
+    unsigned count;
+};
+
+void build_places_init(struct build_places *places, unsigned count);
+void build_places_destroy(struct build_places *places);
+/* Waits for a place; it comes free without anybody waiting for an image or a turn. */
+unsigned build_places_take(struct build_places *places);
+void build_places_give(struct build_places *places, unsigned place);
+
 struct build {
     struct scan scan;
     struct build_wish *wishes;
     size_t count;
+    struct build_places places;
     bool whole;                    /* the content as a whole is digested as well */
     struct digest_content content; /* of everything up to `content_end`; whose turn it is owns it */
     uint64_t content_end;
@@ -33,7 +57,6 @@ struct build {
 /* One thread. */
 struct build_worker {
     struct build *build;
-    unsigned number;
     pthread_t thread;
 };
 

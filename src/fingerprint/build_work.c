@@ -17,7 +17,7 @@ struct batch {
 
 struct desk {
     struct build *build;
-    unsigned worker;
+    unsigned place; /* while it digests */
     struct scan_chunk chunk;
     struct build_zeroes *zeroes; /* of each wish */
     struct batch *batches;       /* of each wish */
@@ -34,7 +34,7 @@ static int put_batch(struct desk *desk, size_t which, size_t count, struct error
 
     if (count == 0)
         return 0;
-    rc = fingerprint_writer_room(wish->writer, desk->worker, count, &entries, err);
+    rc = fingerprint_writer_room(wish->writer, desk->place, count, &entries, err);
     if (rc < 0)
         return rc;
     digest_scattered(&wish->plan, batch->blocks, count, desk->digests);
@@ -42,7 +42,7 @@ static int put_batch(struct desk *desk, size_t which, size_t count, struct error
         entries[i].digest = desk->digests[i];
         entries[i].place = fingerprint_place_make(batch->numbers[i], 1);
     }
-    fingerprint_writer_commit(wish->writer, desk->worker, count);
+    fingerprint_writer_commit(wish->writer, desk->place, count);
     batch->count -= count;
     batch->old -= count < batch->old ? count : batch->old;
     memmove(batch->blocks, batch->blocks + count, batch->count * sizeof(batch->blocks[0]));
@@ -146,24 +146,75 @@ static void add_content(struct build *build, const struct scan_chunk *chunk)
         scan_pass_turn(&build->scan);
 }
 
+/* ---- places ---------------------------------------------------------------------- */
+
+void build_places_init(struct build_places *places, unsigned count)
+{
+    pthread_mutex_init(&places->lock, NULL);
+    pthread_cond_init(&places->freed, NULL);
+    places->count = count;
+    for (unsigned i = 0; i < count; i++)
+        places->free[i] = count - 1 - i;
+}
+
+void build_places_destroy(struct build_places *places)
+{
+    pthread_cond_destroy(&places->freed);
+    pthread_mutex_destroy(&places->lock);
+}
+
+unsigned build_places_take(struct build_places *places)
+{
+    unsigned place;
+
+    pthread_mutex_lock(&places->lock);
+    while (places->count == 0)
+        pthread_cond_wait(&places->freed, &places->lock);
+    place = places->free[--places->count];
+    pthread_mutex_unlock(&places->lock);
+    return place;
+}
+
+void build_places_give(struct build_places *places, unsigned place)
+{
+    pthread_mutex_lock(&places->lock);
+    places->free[places->count++] = place;
+    pthread_cond_signal(&places->freed);
+    pthread_mutex_unlock(&places->lock);
+}
+
 /* ---- the thread --------------------------------------------------------------------- */
 
-static int put_chunks(struct desk *desk, struct error *err)
+/* The blocks of the chunk, and all that is left over where there is none. */
+static int put_blocks_of(struct desk *desk, bool is_chunk, struct error *err)
 {
     struct build *build = desk->build;
     int rc = 0;
 
-    while (rc == 0 && scan_take(&build->scan, &desk->chunk, build->whole)) {
+    desk->place = build_places_take(&build->places);
+    for (size_t i = 0; i < build->count && rc == 0; i++)
+        rc = is_chunk ? put_chunk(desk, i, err) : put_batch(desk, i, desk->batches[i].count, err);
+    build_places_give(&build->places, desk->place);
+    return rc;
+}
+
+static int put_chunks(struct desk *desk, struct error *err)
+{
+    struct build *build = desk->build;
+
+    while (scan_take(&build->scan, &desk->chunk, build->whole)) {
+        int rc;
+
         if (!scan_read(&build->scan, &desk->chunk))
             return 0;
-        for (size_t i = 0; i < build->count && rc == 0; i++)
-            rc = put_chunk(desk, i, err);
-        if (build->whole && rc == 0)
+        rc = put_blocks_of(desk, true, err);
+        if (rc < 0)
+            return rc;
+        /* Who waits for a turn here keeps nobody from digesting. */
+        if (build->whole)
             add_content(build, &desk->chunk);
     }
-    for (size_t i = 0; i < build->count && rc == 0; i++)
-        rc = put_batch(desk, i, desk->batches[i].count, err);
-    return rc;
+    return put_blocks_of(desk, false, err);
 }
 
 static void add_up(struct build_zeroes *sum, const struct build_zeroes *zeroes)
@@ -191,7 +242,7 @@ void *build_work(void *argument)
 {
     const struct build_worker *worker = argument;
     struct build *build = worker->build;
-    struct desk desk = {.build = build, .worker = worker->number};
+    struct desk desk = {.build = build};
     struct error err = {0};
     int rc = work(&desk, &err);
 

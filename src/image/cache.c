@@ -18,6 +18,8 @@
 /* Chunks under way at once, when the reading jumps about. */
 #define MOST_CHUNKS      64
 #define LOOKED_AT_SINGLY 64
+/* Of a chunk, counted on its own; a multiple of the page, a divisor of the chunk. */
+#define PART_BYTES ((uint64_t)2 << 20)
 /* So much is read before the next dropping. */
 #define SWEEP_BYTES       ((uint64_t)64 << 20)
 #define WHOLE_SWEEP_BYTES ((uint64_t)256 << 20)
@@ -74,27 +76,16 @@ static bool count_resident(int fd, uint64_t offset, uint64_t length, uint64_t *r
     return true;
 }
 
-/* Where nothing can be found out, all is taken as resident: then nothing is dropped. */
-static void look_closely(const struct cache_guard *guard, struct chunk *chunk, uint64_t length)
+static bool can_count(int fd)
 {
-    size_t pages = (size_t)((length + guard->page - 1) / guard->page);
-    uint8_t *answer = malloc(pages);
-    void *mapping = mmap(NULL, length, PROT_READ, MAP_SHARED, guard->fd, (off_t)chunk->offset);
-    bool told = answer != NULL && mapping != MAP_FAILED && mincore(mapping, length, answer) == 0;
+    uint64_t resident;
 
-    if (mapping != MAP_FAILED)
-        munmap(mapping, length);
-    chunk->residency = RESIDENT_ALL;
-    if (told) {
-        for (size_t i = 0; i < pages; i++)
-            chunk->resident += answer[i] & 1;
-        if (chunk->resident < pages)
-            chunk->residency = chunk->resident == 0 ? RESIDENT_NONE : RESIDENT_SOME;
-    }
-    if (chunk->residency == RESIDENT_SOME)
-        chunk->pages = answer;
-    else
-        free(answer);
+    return count_resident(fd, 0, 1, &resident);
+}
+
+static uint64_t pages_of(const struct cache_guard *guard, uint64_t length)
+{
+    return (length + guard->page - 1) / guard->page;
 }
 
 static uint64_t chunk_length(const struct cache_guard *guard, const struct chunk *chunk)
@@ -104,17 +95,60 @@ static uint64_t chunk_length(const struct cache_guard *guard, const struct chunk
     return rest < CHUNK_BYTES ? rest : CHUNK_BYTES;
 }
 
+/* A byte a page, by a mapping of the chunk that is made when it is first needed. */
+static bool ask_pages(const struct cache_guard *guard, const struct chunk *chunk, uint64_t from,
+                      uint64_t length, uint8_t **mapping, uint8_t *answer)
+{
+    if (*mapping == NULL)
+        *mapping = mmap(NULL, chunk_length(guard, chunk), PROT_READ, MAP_SHARED, guard->fd,
+                        (off_t)chunk->offset);
+    return *mapping != MAP_FAILED && mincore(*mapping + from, length, answer) == 0;
+}
+
+/*
+ * Fills in `answer` and counts. Asking of each page takes three times as long
+ * as counting them, and parts that are there only in part are few.
+ */
+static bool look_at_parts(const struct cache_guard *guard, const struct chunk *chunk,
+                          uint8_t *answer, uint64_t *ret_resident)
+{
+    uint64_t length = chunk_length(guard, chunk), sum = 0;
+    uint8_t *mapping = NULL;
+    bool told = true;
+
+    for (uint64_t from = 0; told && from < length; from += PART_BYTES) {
+        uint64_t part = length - from < PART_BYTES ? length - from : PART_BYTES, resident;
+        uint64_t pages = pages_of(guard, part);
+        uint8_t *bytes = answer + from / guard->page;
+
+        if (count_resident(guard->fd, chunk->offset + from, part, &resident) &&
+            (resident == 0 || resident >= pages))
+            memset(bytes, resident > 0, pages);
+        else
+            told = ask_pages(guard, chunk, from, part, &mapping, bytes);
+        for (uint64_t i = 0; told && i < pages; i++)
+            sum += bytes[i] & 1;
+    }
+    if (mapping != NULL && mapping != MAP_FAILED)
+        munmap(mapping, length);
+    *ret_resident = sum;
+    return told;
+}
+
+/* Where nothing can be found out, all is taken as resident: then nothing is dropped. */
 static void take_snapshot(const struct cache_guard *guard, struct chunk *chunk)
 {
-    uint64_t length = chunk_length(guard, chunk), resident = 0;
-    bool counted = count_resident(guard->fd, chunk->offset, length, &resident);
+    uint64_t pages = pages_of(guard, chunk_length(guard, chunk));
+    uint8_t *answer = malloc(pages);
 
-    if (counted && resident == 0)
-        chunk->residency = RESIDENT_NONE;
-    else if (counted && resident >= (length + guard->page - 1) / guard->page)
-        chunk->residency = RESIDENT_ALL;
+    chunk->residency = RESIDENT_ALL;
+    if (answer != NULL && look_at_parts(guard, chunk, answer, &chunk->resident) &&
+        chunk->resident < pages)
+        chunk->residency = chunk->resident == 0 ? RESIDENT_NONE : RESIDENT_SOME;
+    if (chunk->residency == RESIDENT_SOME)
+        chunk->pages = answer;
     else
-        look_closely(guard, chunk, length);
+        free(answer);
 }
 
 /* ---- dropping -------------------------------------------------------------------------- */
@@ -129,10 +163,10 @@ static void drop(const struct cache_guard *guard, uint64_t offset, uint64_t leng
 static void drop_chunk(const struct cache_guard *guard, const struct chunk *chunk)
 {
     uint64_t length = chunk_length(guard, chunk);
-    size_t pages = (size_t)((length + guard->page - 1) / guard->page), end;
+    size_t pages = (size_t)pages_of(guard, length), end;
 
     if (chunk->residency == RESIDENT_NONE)
-        drop(guard, chunk->offset, (length + guard->page - 1) / guard->page * guard->page);
+        drop(guard, chunk->offset, pages * guard->page);
     if (chunk->residency != RESIDENT_SOME)
         return;
     for (size_t i = 0; i < pages; i = end + 1) {
@@ -154,7 +188,7 @@ static uint64_t count_chunk(const struct cache_guard *guard, const struct chunk 
     uint64_t length = chunk_length(guard, chunk);
 
     if (!count_resident(guard->fd, chunk->offset, length, &now.resident)) {
-        look_closely(guard, &now, length);
+        take_snapshot(guard, &now);
         forget(&now);
     }
     return now.resident;
@@ -306,20 +340,29 @@ bool cache_guard_lacked(struct cache_guard *guard, uint64_t offset, uint64_t len
 
 /* ---- all of a file -------------------------------------------------------------------------- */
 
+static void add_resident(struct cache_guard *guard, uint64_t offset)
+{
+    if (array_reserve(&guard->chunks, &guard->capacity, guard->count + 1, sizeof(struct chunk)) ==
+        0)
+        guard->chunks[guard->count++] = (struct chunk){.offset = offset, .residency = RESIDENT_ALL};
+}
+
 /*
  * The chunks that have pages resident. Counting passes over every page, so
  * ranges are halved only until they are short: most of a large file is cold.
+ * One that is all there is not looked at again.
  */
 static void look_at_range(struct cache_guard *guard, uint64_t offset, uint64_t chunks)
 {
     uint64_t rest = guard->size - offset, length, resident;
-    struct chunk *chunk;
+    bool counted;
 
     if (__builtin_mul_overflow(chunks, CHUNK_BYTES, &length) || length > rest)
         length = rest;
-    if (count_resident(guard->fd, offset, length, &resident) && resident == 0)
+    counted = count_resident(guard->fd, offset, length, &resident);
+    if (counted && resident == 0)
         return;
-    if (chunks > LOOKED_AT_SINGLY) {
+    if (chunks > LOOKED_AT_SINGLY && !(counted && resident >= pages_of(guard, length))) {
         uint64_t half = chunks / 2;
 
         look_at_range(guard, offset, half);
@@ -327,7 +370,14 @@ static void look_at_range(struct cache_guard *guard, uint64_t offset, uint64_t c
         return;
     }
     for (uint64_t i = 0; i < chunks; i++) {
-        chunk = add_chunk(guard, offset + i * CHUNK_BYTES);
+        uint64_t at = offset + i * CHUNK_BYTES;
+        struct chunk *chunk;
+
+        if (counted && resident >= pages_of(guard, length)) {
+            add_resident(guard, at);
+            continue;
+        }
+        chunk = add_chunk(guard, at);
         if (chunk != NULL && chunk->residency == RESIDENT_NONE)
             guard->count--;
     }
@@ -354,10 +404,9 @@ struct cache_guard *cache_guard_new(int fd, uint64_t size)
 
 struct cache_guard *cache_guard_new_whole(int fd, uint64_t size)
 {
-    uint64_t resident;
     struct cache_guard *guard;
 
-    if (size == 0 || (!count_resident(fd, 0, size, &resident) && size > MOST_WITHOUT_COUNT))
+    if (size == 0 || (!can_count(fd) && size > MOST_WITHOUT_COUNT))
         return NULL;
     guard = guard_new(fd, size, true);
     if (guard != NULL)
@@ -365,23 +414,32 @@ struct cache_guard *cache_guard_new_whole(int fd, uint64_t size)
     return guard;
 }
 
+/* From `from` up to `to`, where nothing was. */
+static uint64_t count_gap(const struct cache_guard *guard, uint64_t from, uint64_t to)
+{
+    uint64_t resident = 0;
+
+    if (from < to)
+        (void)count_resident(guard->fd, from, to - from, &resident);
+    return resident;
+}
+
+/* What was all there has no excess and need not be counted. */
 static uint64_t all_excess(const struct cache_guard *guard)
 {
-    uint64_t before = 0, excess = 0, now;
+    uint64_t at = 0, excess = 0;
 
+    if (guard->whole && !can_count(guard->fd))
+        return 0;
     for (size_t i = 0; i < guard->count; i++) {
         const struct chunk *chunk = &guard->chunks[i];
 
+        if (guard->whole)
+            excess += count_gap(guard, at, chunk->offset);
         excess += excess_of(guard, chunk);
-        before += chunk->residency == RESIDENT_ALL
-                      ? (chunk_length(guard, chunk) + guard->page - 1) / guard->page
-                      : chunk->resident;
+        at = chunk->offset + CHUNK_BYTES;
     }
-    if (!guard->whole)
-        return excess;
-    if (!count_resident(guard->fd, 0, guard->size, &now) || now <= before)
-        return 0;
-    return now - before;
+    return guard->whole ? excess + count_gap(guard, at, guard->size) : excess;
 }
 
 static void drop_all(const struct cache_guard *guard)

@@ -80,13 +80,15 @@ def dropped_pages(record, path):
 
 # In the middle, single pages, across the bounds of 64 MiB, and a larger stretch.
 WARM = [(3 * MIB, 100 * 1024), (20 * MIB, 4096), (64 * MIB - 8192, 16384), (130 * MIB, 4 * MIB)]
+# All but single pages: at the bounds of 2 MiB, which are counted one by one, and the file's last.
+NEARLY_ALL = [(0, 2 * MIB), (2 * MIB + 4096, 68 * MIB - 8192), (70 * MIB, SIZE - 70 * MIB - 4096)]
 
 
 def check(path, *tools):
     """`tools` are the options of image_tool."""
     image, watched = path
     record = image.with_suffix(".dropped")
-    for ranges in ([], WARM, [(0, SIZE)]):
+    for ranges in ([], WARM, NEARLY_ALL, [(0, SIZE)]):
         for how in ("speed 1 1048576", "speed 3 262144", "extents"):
             drop(watched)
             if resident(watched):
