@@ -10,6 +10,7 @@
 #include "setmov/fingerprint_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -191,9 +192,13 @@ void gate_ask(const struct gate_call *call, struct gate_answer *ret_answer)
     struct work work = {.call = call, .began_s = clock_monotonic_s(), .log = default_log};
     unsigned timeout_s = call->timeout_s != 0 ? call->timeout_s : GATE_TIMEOUT_S;
     struct gate_answer answer = {.refused = false};
+    /* Asked now: a pipe of our own would become what a closed stdin was. */
+    bool is_open = fcntl(call->xml, F_GETFD) >= 0;
     struct error err = {""};
 
-    if (!gate_guard(work_child, &work, timeout_s, &answer, &err)) {
+    if (!is_open)
+        error_set(&err, -EBADF, "cannot read the domain's XML: %s", strerror(errno));
+    if (!is_open || !gate_guard(work_child, &work, timeout_s, &answer, &err)) {
         texts_add(answer.log, "%s: passed: %s", call->name, err.text);
         log_line(&default_log, GATE_PROGRAM, LOG_ERR, answer.log);
     }

@@ -323,6 +323,13 @@ class Trouble(hook_bed.Park):
         held = [os.readlink(f"/proc/{child}/fd/{fd}") for fd in os.listdir(f"/proc/{child}/fd")]
         self.assertEqual([end for end in held if end in ends], [])
 
+    def test_no_stdin_at_all_passes(self):
+        done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", HOOK, "vm1", "migrate", "begin", "-", "--config", self.config,
+                               "--verbose"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+                              timeout=hook_bed.BOUND)
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        self.assertEqual(done.stderr, "vm1: passed: cannot read the domain's XML: Bad file descriptor\n")
+
     def test_foreign_operations_read_nothing(self):
         text = b"x" * 60000
         for words in (("vm1", "start", "begin", "-"), ("vm1", "reconnect", "begin", "-"), ("vm1",), ()):
