@@ -17,6 +17,7 @@
 #define CATALOG_MANIFEST_MAX_BYTES        ((size_t)64 << 20)
 #define CATALOG_MANIFEST_MAX_VMS          100000
 #define CATALOG_MANIFEST_MAX_DISKS        256 /* of one VM */
+#define CATALOG_MANIFEST_MAX_ALL_DISKS    1000000
 #define CATALOG_MANIFEST_MAX_FINGERPRINTS 1000000
 
 /* 32 hexadecimal digits: with what the names of an image's fingerprints begin (catalog.h). */

@@ -51,6 +51,7 @@ void catalog_manifest_release(struct catalog_manifest *manifest)
 
 struct parser {
     struct lines_reader reader;
+    size_t disk_count; /* of all VMs */
     struct catalog_manifest manifest;
 };
 
@@ -163,6 +164,10 @@ static void parse_disk(struct parser *parser)
 
     if (manifest->vm_count == 0) {
         lines_read_fail(reader, -EINVAL, "a disk without a VM");
+        return;
+    }
+    if (++parser->disk_count > CATALOG_MANIFEST_MAX_ALL_DISKS) {
+        lines_read_fail(reader, -EINVAL, "more than %d disks", CATALOG_MANIFEST_MAX_ALL_DISKS);
         return;
     }
     vm = &manifest->vms[manifest->vm_count - 1];

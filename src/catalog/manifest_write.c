@@ -103,6 +103,7 @@ static void write_vms(struct lines_writer *writer, const struct catalog_manifest
 {
     CLEANUP(cleanup_free)
     const void **list = sorted(manifest->vms, manifest->vm_count, sizeof(*manifest->vms), by_uuid);
+    size_t disks = 0;
 
     if (list == NULL) {
         lines_write_fail(writer, -ENOMEM, "out of memory");
@@ -118,6 +119,10 @@ static void write_vms(struct lines_writer *writer, const struct catalog_manifest
             lines_write_fail(writer, -EINVAL, "two VMs, one of them '%.100s', have the same UUID",
                              vm->name);
         write_vm(writer, vm);
+        disks += vm->disk_count;
+        if (disks > CATALOG_MANIFEST_MAX_ALL_DISKS)
+            lines_write_fail(writer, -EINVAL, "more disks than the %d that a manifest takes",
+                             CATALOG_MANIFEST_MAX_ALL_DISKS);
     }
 }
 

@@ -314,7 +314,7 @@ static void twice_or_out_of_place(void **state)
 /* HEAD, `before`, then `count` lines that the format makes of a number. */
 static char *many_lines(const char *before, const char *format, size_t count)
 {
-    size_t room = strlen(HEAD) + strlen(before) + count * 80 + 1, at;
+    size_t room = strlen(HEAD) + strlen(before) + count * (strlen(format) + 16) + 1, at;
     char *lines = malloc(room);
 
     assert_non_null(lines);
@@ -339,6 +339,9 @@ static void at_most(const char *before, const char *format, size_t count, const 
     free(lines);
 }
 
+#define TWO_DISKS "disk d /x - -\ndisk d /x - -\n"
+#define TEN_DISKS TWO_DISKS TWO_DISKS TWO_DISKS TWO_DISKS TWO_DISKS
+
 static void the_limits(void **state)
 {
     char *large = calloc(1, CATALOG_MANIFEST_MAX_BYTES + 1);
@@ -351,6 +354,8 @@ static void the_limits(void **state)
             "m: line 100004: more than 100000 VMs");
     at_most("", "fingerprint %08x.fingerprint 1 0000000000000000\n",
             CATALOG_MANIFEST_MAX_FINGERPRINTS, "m: line 1000004: more than 1000000 fingerprints");
+    at_most("", "vm 00000000-0000-0000-0000-0000%08x x active 1 1\n" TEN_DISKS TEN_DISKS,
+            CATALOG_MANIFEST_MAX_ALL_DISKS / 20, "m: line 1050005: more than 1000000 disks");
     assert_non_null(large);
     assert_int_equal(parse(large, CATALOG_MANIFEST_MAX_BYTES + 1, &err), -EINVAL);
     assert_string_equal(err.text,
@@ -448,6 +453,16 @@ static void too_many_disks_are_not_written(void **state)
     for (size_t i = 0; i < ARRAY_LENGTH(disks); i++)
         disks[i] = (struct catalog_manifest_disk){.target = name, .path = name};
     not_written(&manifest, "VM 'x': 257 disks; a manifest takes at most 256 of one VM");
+    vm.disk_count = CATALOG_MANIFEST_MAX_DISKS;
+    manifest.vm_count = CATALOG_MANIFEST_MAX_ALL_DISKS / CATALOG_MANIFEST_MAX_DISKS + 1;
+    manifest.vms = calloc(manifest.vm_count, sizeof(vm));
+    assert_non_null(manifest.vms);
+    for (size_t i = 0; i < manifest.vm_count; i++) {
+        manifest.vms[i] = vm;
+        memcpy(manifest.vms[i].uuid.bytes, &i, sizeof(i));
+    }
+    not_written(&manifest, "more disks than the 1000000 that a manifest takes");
+    free(manifest.vms);
 }
 
 int main(void)
