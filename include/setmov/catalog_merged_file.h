@@ -62,10 +62,32 @@ void catalog_merged_file_close(struct catalog_merged_file *file); /* NULL is fin
 int catalog_merged_file_map(const char *path, struct catalog_merged_file **ret_file,
                             struct error *err);
 
+/* That of a whole kind in a cache directory (catalog_known.h). */
+int catalog_merged_file_map_kind(const char *cache, const struct catalog_kind *kind,
+                                 struct catalog_merged_file **ret_file, struct error *err);
+
 /* How many hosts there are: those of the file, or those it was opened with. */
 size_t catalog_merged_file_host_count(const struct catalog_merged_file *file);
 /* NULL: its directory cannot be used. Stays until the file is closed. */
 const char *catalog_merged_file_host_name(const struct catalog_merged_file *file, size_t host);
+
+/*
+ * Where the hosts of these names are; the count of hosts stands for one that is
+ * not among those that can be used. -ENOMEM.
+ */
+int catalog_merged_file_find(const struct catalog_merged_file *file, const char *const *names,
+                             size_t count, size_t *ret_hosts);
+
+/*
+ * Is what the file says of the host all that lies in its directory now, of that
+ * kind? False where the directory changed since the file was made, and where it
+ * had changed so shortly before that nobody can tell. Costs one look at it.
+ */
+bool catalog_merged_file_is_current(const struct catalog_merged_file *file, size_t host,
+                                    const char *directory, const struct catalog_kind *kind);
+
+/* As catalog_merged_verify(): for who has the time to read all of it. -EIO: cut short. */
+int catalog_merged_file_verify(const struct catalog_merged_file *file, struct error *err);
 
 /* Was the file made anew? */
 bool catalog_merged_file_is_new(const struct catalog_merged_file *file);

@@ -1,141 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * A merged index in a file: is it of the hosts as they are now, and if not, a new one.
- *
- * The mark that the file keeps of a host, from the highest bit on: 40 bits of
- * a checksum over what was seen of its directory and the kind of fingerprints,
- * 16 bits the number of images (65535: so many or more), 8 bits enum seen.
- */
+/* A merged index in a file: is it of the hosts as they are now, and if not, a new one. */
+#include "catalog/merged_file.h"
 #include "catalog/internal.h"
-#include "catalog/merged.h"
 #include "catalog/merged_spool.h"
 #include "setmov/base_new_file.h"
-#include "setmov/catalog_merged_file.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Directories that changed later than so long ago may change again within one tick of a clock. */
-#define RACY_SECONDS 2
-#define MOST_IMAGES  0xffff
-
-enum seen {
-    SEEN_PROBLEMS = 1 << 0,
-    SEEN_OTHER_KINDS = 1 << 1,
-    SEEN_PROVISIONAL = 1 << 2,
-    SEEN_ELSE = 1 << 3, /* no fingerprint, but other files: images, perhaps */
-};
-
-/* One host that has a directory: a row of the merged index. */
-struct row {
-    size_t host;
-    const struct catalog_merged_source *source;
-    uint64_t checksum; /* 40 bits; 0: not to be relied on, so that the next run looks again */
-    bool is_racy;
-};
-
-struct catalog_merged_file {
-    char *path; /* of the file itself, behind symbolic links */
-    size_t host_count;
-    int *codes;      /* of each host's directory */
-    size_t *rows_of; /* the row of each host that has one */
-    struct row *rows;
-    size_t row_count;
-    char magic[MERGED_MAGIC_BYTES]; /* of what was there */
-    size_t magic_length;
-    void *mapped;
-    struct file_guard *guard; /* of the mapping */
-    uint8_t *made;            /* or it was just made */
-    size_t length;
-    struct catalog_merged *merged;
-};
-
 /* ---- directories ------------------------------------------------------------------- */
-
-/* All that is compared, without holes between. */
-struct glance {
-    uint64_t device, inode, size, modified_s, modified_ns, changed_s, changed_ns;
-    uint64_t kind, block_size, key_id;
-};
-
-static uint64_t checksum_of(const struct stat *status, const struct catalog_kind *kind)
-{
-    struct glance glance = {
-        .device = status->st_dev,
-        .inode = status->st_ino,
-        .size = (uint64_t)status->st_size,
-        .modified_s = (uint64_t)status->st_mtim.tv_sec,
-        .modified_ns = (uint64_t)status->st_mtim.tv_nsec,
-        .changed_s = (uint64_t)status->st_ctim.tv_sec,
-        .changed_ns = (uint64_t)status->st_ctim.tv_nsec,
-        .kind = kind->kind,
-        .block_size = kind->block_size,
-    };
-    uint64_t checksum;
-
-    memcpy(&glance.key_id, kind->key_id, sizeof(glance.key_id));
-    checksum = fingerprint_checksum(&glance, sizeof(glance)) >> 24;
-    return checksum > 0 ? checksum : 1;
-}
-
-/* 0, or a negative errno: the directory cannot be used. */
-static int look(const struct catalog_merged_source *source, const struct catalog_kind *kind,
-                time_t now, struct row *row)
-{
-    CLEANUP(cleanup_close)
-    int fd = open(source->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct stat status;
-
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return -errno;
-    row->source = source;
-    row->checksum = checksum_of(&status, kind);
-    row->is_racy = status.st_ctim.tv_sec > now - RACY_SECONDS;
-    return 0;
-}
-
-static int make_room(struct catalog_merged_file *file, size_t count, struct error *err)
-{
-    file->rows = calloc(count + 1, sizeof(*file->rows));
-    file->codes = calloc(count + 1, sizeof(*file->codes));
-    file->rows_of = calloc(count + 1, sizeof(*file->rows_of));
-    if (file->rows == NULL || file->codes == NULL || file->rows_of == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
-    file->host_count = count;
-    return 0;
-}
 
 static void look_at_all(struct catalog_merged_file *file, const struct catalog_merged_source *hosts,
                         const struct catalog_kind *kind)
 {
-    time_t now = time(NULL);
-
     for (size_t i = 0; i < file->host_count; i++) {
-        struct row *row = &file->rows[file->row_count];
+        struct merged_row *row = &file->rows[file->row_count];
 
         row->host = i;
+        row->source = &hosts[i];
         file->rows_of[i] = file->row_count;
-        file->codes[i] = look(&hosts[i], kind, now, row);
+        file->codes[i] = merged_glance(hosts[i].directory, kind, &row->checksum, &row->is_racy);
         file->row_count += file->codes[i] == 0;
     }
 }
 
 /* ---- the file, as it is --------------------------------------------------------------- */
-
-static void unmap(struct catalog_merged_file *file)
-{
-    catalog_merged_release(file->merged);
-    file->merged = NULL;
-    file_guard_remove(file->guard);
-    file->guard = NULL;
-    if (file->mapped != NULL)
-        munmap(file->mapped, file->length);
-    file->mapped = NULL;
-}
 
 /* What a symbolic link leads to is the file that is kept; the link stays. */
 static int follow(const char *path, struct catalog_merged_file *file, struct error *err)
@@ -151,41 +42,10 @@ static int follow(const char *path, struct catalog_merged_file *file, struct err
     return file->path != NULL ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
-static int map(int fd, struct catalog_merged_file *file, struct error *err)
-{
-    void *bytes = mmap(NULL, file->length, PROT_READ, MAP_SHARED, fd, 0);
-
-    if (bytes == MAP_FAILED)
-        return error_set(err, -errno, "%s: %s", file->path, strerror(errno));
-    file->mapped = bytes;
-    file->guard = file_guard_add(bytes, file->length);
-    return file->guard != NULL ? 0 : error_set(err, -ENOMEM, "%s: out of memory", file->path);
-}
-
-/* Maps what is there; an empty file is not mapped. -ENOENT; -EEXIST: something else than a file. */
-static int load(struct catalog_merged_file *file, struct error *err)
-{
-    CLEANUP(cleanup_close)
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat status;
-    ssize_t got;
-
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return error_set(err, -errno, "%s: %s", file->path, strerror(errno));
-    if (!S_ISREG(status.st_mode))
-        return error_set(err, -EEXIST, "%s is not a regular file", file->path);
-    got = pread(fd, file->magic, sizeof(file->magic), 0);
-    if (got < 0)
-        return error_set(err, -errno, "%s: %s", file->path, strerror(errno));
-    file->magic_length = (size_t)got;
-    file->length = (size_t)status.st_size;
-    return file->length > 0 ? map(fd, file, err) : 0;
-}
-
 /* A file that is missing, empty, damaged or of another version is no error: it is made anew. */
 static int load_if_good(struct catalog_merged_file *file, struct error *err)
 {
-    int rc = load(file, err);
+    int rc = merged_file_load(file, err);
 
     if (rc == -ENOENT)
         return 0;
@@ -210,7 +70,7 @@ static bool is_true(const struct catalog_merged_file *file)
     if (file->merged == NULL || catalog_merged_host_count(file->merged) != file->row_count)
         return false;
     for (size_t i = 0; i < file->row_count; i++) {
-        const struct row *row = &file->rows[i];
+        const struct merged_row *row = &file->rows[i];
 
         if (catalog_merged_host_mark(file->merged, i) >> 24 != row->checksum ||
             strcmp(catalog_merged_host_name(file->merged, i), row->source->name) != 0)
@@ -221,12 +81,12 @@ static bool is_true(const struct catalog_merged_file *file)
 
 /* ---- making it anew ---------------------------------------------------------------------- */
 
-static uint64_t mark_make(const struct row *row, size_t images, unsigned seen)
+static uint64_t mark_make(const struct merged_row *row, size_t images, unsigned seen)
 {
     uint64_t checksum = row->is_racy ? 0 : row->checksum;
 
-    if (images > MOST_IMAGES)
-        images = MOST_IMAGES;
+    if (images > MERGED_MOST_IMAGES)
+        images = MERGED_MOST_IMAGES;
     return checksum << 24 | (uint64_t)images << 8 | seen;
 }
 
@@ -246,14 +106,14 @@ static bool holds_else(const char *directory)
     return found;
 }
 
-static int tell(const struct catalog_merged_options *options, const struct row *row,
+static int tell(const struct catalog_merged_options *options, const struct merged_row *row,
                 const char *path, const struct error *why, unsigned *seen)
 {
     *seen |= SEEN_PROBLEMS;
     return options->problem != NULL ? options->problem(options->context, row->host, path, why) : 0;
 }
 
-static int spool_catalog(struct merged_spool *spool, const struct row *row,
+static int spool_catalog(struct merged_spool *spool, const struct merged_row *row,
                          const struct catalog *catalog,
                          const struct catalog_merged_options *options, size_t *ret_images,
                          unsigned *seen, struct error *err)
@@ -280,7 +140,7 @@ static int spool_catalog(struct merged_spool *spool, const struct row *row,
     return rc;
 }
 
-static int spool_host(struct merged_spool *spool, const struct row *row,
+static int spool_host(struct merged_spool *spool, const struct merged_row *row,
                       const struct catalog_kind *kind, const struct catalog_merged_options *options,
                       struct error *err)
 {
@@ -345,7 +205,7 @@ static int make_anew(struct catalog_merged_file *file, const struct catalog_kind
 {
     int rc = check_replaceable(file, err);
 
-    unmap(file);
+    merged_file_unmap(file);
     if (rc == 0)
         rc = make(file, kind, options, err);
     if (rc == 0)
@@ -365,7 +225,7 @@ int catalog_merged_file_open(const char *path, const struct catalog_merged_sourc
 
     if (file == NULL)
         return error_set(err, -ENOMEM, "out of memory");
-    rc = make_room(file, count, err);
+    rc = merged_file_make_room(file, count, err);
     if (rc == 0) {
         look_at_all(file, hosts, kind);
         rc = follow(path, file, err);
@@ -381,109 +241,15 @@ int catalog_merged_file_open(const char *path, const struct catalog_merged_sourc
     return rc;
 }
 
-/* Each row is a host. */
-static int map_as_it_is(struct catalog_merged_file *file, const char *path, struct error *err)
-{
-    int rc;
-
-    file->path = strdup(path);
-    if (file->path == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
-    rc = load(file, err);
-    if (rc < 0)
-        return rc == -EEXIST ? -EINVAL : rc;
-    rc = catalog_merged_decode(file->mapped, file->length, &file->merged, err);
-    if (rc < 0)
-        return error_prefix(err, rc, "%s", path);
-    rc = make_room(file, catalog_merged_host_count(file->merged), err);
-    for (size_t i = 0; rc == 0 && i < file->host_count; i++)
-        file->rows[i].host = file->rows_of[i] = i;
-    file->row_count = file->host_count;
-    if (rc == 0 && file_guard_lost(file->guard))
-        rc = error_set(err, -EIO, "%s was cut short while it was read", path);
-    return rc;
-}
-
-int catalog_merged_file_map(const char *path, struct catalog_merged_file **ret_file,
-                            struct error *err)
-{
-    struct catalog_merged_file *file = calloc(1, sizeof(*file));
-    int rc;
-
-    if (file == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
-    rc = map_as_it_is(file, path, err);
-    if (rc < 0)
-        catalog_merged_file_close(file);
-    else
-        *ret_file = file;
-    return rc;
-}
-
 void catalog_merged_file_close(struct catalog_merged_file *file)
 {
     if (file == NULL)
         return;
-    unmap(file);
+    merged_file_unmap(file);
     free(file->made);
     free(file->rows);
     free(file->codes);
     free(file->rows_of);
     free(file->path);
     free(file);
-}
-
-size_t catalog_merged_file_host_count(const struct catalog_merged_file *file)
-{
-    return file->host_count;
-}
-
-const char *catalog_merged_file_host_name(const struct catalog_merged_file *file, size_t host)
-{
-    return file->codes[host] == 0 ? catalog_merged_host_name(file->merged, file->rows_of[host])
-                                  : NULL;
-}
-
-bool catalog_merged_file_is_new(const struct catalog_merged_file *file)
-{
-    return file->made != NULL;
-}
-
-struct catalog_merged_state catalog_merged_file_state(const struct catalog_merged_file *file,
-                                                      size_t host)
-{
-    struct catalog_merged_state state = {.code = file->codes[host]};
-    uint64_t mark;
-
-    if (state.code != 0)
-        return state;
-    mark = catalog_merged_host_mark(file->merged, file->rows_of[host]);
-    state.images = mark >> 8 & MOST_IMAGES;
-    state.problems = (mark & SEEN_PROBLEMS) != 0;
-    state.other_kinds = (mark & SEEN_OTHER_KINDS) != 0;
-    state.provisional = (mark & SEEN_PROVISIONAL) != 0;
-    state.images_only = (mark & SEEN_ELSE) != 0;
-    return state;
-}
-
-int catalog_merged_file_query(const struct catalog_merged_file *file,
-                              const struct fingerprint_view *query,
-                              struct similarity_estimate *ret_all, struct error *err)
-{
-    CLEANUP(cleanup_free)
-    struct similarity_estimate *all = calloc(file->row_count + 1, sizeof(*all));
-    int rc = 0;
-
-    if (all == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
-    if (file->row_count > 0)
-        rc = catalog_merged_query(file->merged, query, all, err);
-    if (rc == 0 && file->guard != NULL && file_guard_lost(file->guard))
-        rc = error_set(err, -EIO, "%s was cut short while it was read", file->path);
-    if (rc < 0)
-        return rc;
-    memset(ret_all, 0, file->host_count * sizeof(*ret_all));
-    for (size_t i = 0; i < file->row_count; i++)
-        ret_all[file->rows[i].host] = all[i];
-    return 0;
 }

@@ -41,7 +41,8 @@ struct choose_vm_host {
     struct vm_lines obstacles, notes;
     double cpu_percent;
     uint64_t memory_free_bytes, pool_free_bytes;
-    uint64_t busy_ns, total_ns;          /* of its CPUs, now; UNKNOWN_U64 */
+    uint64_t busy_ns, total_ns; /* of its CPUs, now; UNKNOWN_U64 */
+    bool is_merged;             /* by the merged index: its directory was not opened for it */
     struct similarity_estimate *figures; /* a disk each; NULL: nothing is known */
     bool is_exact;
     uint64_t catalog_bytes; /* read from it for this */
@@ -103,6 +104,16 @@ int choose_vm_ask(struct choose_vm *vm, struct error *err);
 /* What the cache knows: load, groups, age; then figures from sketches. -ENOMEM. */
 int choose_vm_facts(struct choose_vm *vm, struct error *err);
 int choose_vm_figures(struct choose_vm *vm, struct error *err);
+
+/*
+ * The part of choose_vm_figures() that opens no host's directory: figures of all
+ * hosts of which the merged index in the cache is true as they are now; the
+ * others stay without. -ENOMEM, -ECANCELED.
+ */
+int choose_vm_merged(struct choose_vm *vm, struct error *err);
+
+/* Makes the host unusable for having fingerprints of other kinds alone. -ENOMEM. */
+int choose_vm_other_kinds(const struct choose_vm *vm, struct choose_vm_host *host);
 
 /* Fills in `result`. May be called again after figures changed. */
 int choose_vm_rank(struct choose_vm *vm, struct error *err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * `setmov choose VM`: what each candidate holds of the VM's disks: of all of
- * them by sketches, of the best ones exactly, as far as the budget for reading
- * from them lasts.
+ * them by sketches (of those that the merged index does not know, out of their
+ * directories), of the best ones exactly, as far as the budget for reading from
+ * them lasts.
  */
 #include "choose_vm.h"
 #include "setmov/peers.h"
@@ -124,29 +125,26 @@ static int by_hits_then_name(const void *left, const void *right)
 
 /* ---- all hosts, by sketches ---------------------------------------------------------------------- */
 
-/* Why nothing that the directory holds can be compared; false: it can, or holds nothing. */
-static bool is_useless(const struct choose_vm *vm, const struct catalog *catalog,
-                       struct error *ret_why)
+int choose_vm_other_kinds(const struct choose_vm *vm, struct choose_vm_host *host)
 {
-    const struct fingerprint_view *view =
-        vm->disk_count > 0 ? &vm->disks[0].fingerprint->view : NULL;
+    const struct catalog_kind kind = choose_vm_kind(vm);
 
-    if (catalog == NULL || catalog->count > 0)
-        return false;
-    if (catalog->problem_count > 0)
-        error_set(ret_why, -EINVAL, "nothing of its index can be used: %s",
-                  catalog->problems[0].error.text);
-    else if (catalog->other_kinds > 0 && view != NULL)
-        error_set(ret_why, -EINVAL,
-                  "its index has no %s digests of %u bytes%s, only other fingerprints",
-                  blocks_digest_name(view->kind), view->block_size,
-                  view->kind == DIGEST_KEYED_SHA256 ? " with this key" : "");
-    else
-        return false;
-    return true;
+    return choose_vm_host_unusable(
+        host, "its index has no %s digests of %u bytes%s, only other fingerprints",
+        blocks_digest_name(kind.kind), kind.block_size,
+        kind.kind == DIGEST_KEYED_SHA256 ? " with this key" : "");
 }
 
-/* The figures, or -EINVAL and why there are none. */
+static int note_problems(struct choose_vm_host *host, const struct catalog *catalog)
+{
+    if (catalog == NULL || catalog->problem_count == 0)
+        return 0;
+    return vm_lines_add(&host->notes, "%zu of its %zu fingerprints could not be used: %s",
+                        catalog->problem_count, catalog->problem_count + catalog->count,
+                        catalog->problems[0].error.text);
+}
+
+/* The figures, or -EINVAL and why there are none, where that is not said of the host already. */
 static int estimate_host(const struct choose_vm *vm, struct choose_vm_host *host,
                          struct similarity_estimate *ret_figures, struct error *ret_why)
 {
@@ -157,16 +155,15 @@ static int estimate_host(const struct choose_vm *vm, struct choose_vm_host *host
     if (rc < 0)
         return error_prefix(ret_why, rc, "what is known of its images cannot be read");
     catalog = images.catalog;
-    if (is_useless(vm, catalog, ret_why))
-        return -EINVAL;
+    if (catalog != NULL && catalog->count == 0 && catalog->problem_count > 0)
+        return error_set(ret_why, -EINVAL, "nothing of its index can be used: %s",
+                         catalog->problems[0].error.text);
+    if (catalog != NULL && catalog->count == 0 && catalog->other_kinds > 0 && vm->disk_count > 0)
+        return choose_vm_other_kinds(vm, host) < 0 ? -ENOMEM : -EINVAL;
     rc = estimate(vm, &images, ret_figures, ret_why);
     if (rc < 0)
         return error_prefix(ret_why, rc, "its images cannot be compared");
-    if (catalog != NULL && catalog->problem_count > 0)
-        rc = vm_lines_add(&host->notes, "%zu of its %zu fingerprints could not be used: %s",
-                          catalog->problem_count, catalog->problem_count + catalog->count,
-                          catalog->problems[0].error.text);
-    return rc;
+    return note_problems(host, catalog);
 }
 
 static int figures_of(const struct choose_vm *vm, struct choose_vm_host *host)
@@ -185,13 +182,15 @@ static int figures_of(const struct choose_vm *vm, struct choose_vm_host *host)
 
 int choose_vm_figures(struct choose_vm *vm, struct error *err)
 {
-    int rc = 0;
+    int rc = choose_vm_merged(vm, err);
 
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < vm->host_count && rc == 0; i++) {
         struct choose_vm_host *host = &vm->hosts[i];
 
         /* Of one that does not answer too: what it has may be why it is worth a look. */
-        if (host->is_known)
+        if (host->is_known && !host->is_merged)
             rc = figures_of(vm, host);
         else if (host->is_self && !vm->shared->is_vm)
             rc = choose_vm_host_unusable(host, "the image is on this host");
@@ -373,6 +372,8 @@ static int confirm_all(struct choose_vm *vm, struct images *all, size_t count, s
         rc = images_open(vm, host, &all[h], &why);
         if (rc == 0)
             rc = estimate(vm, &all[h], host->figures, &why);
+        if (rc == 0 && host->is_merged)
+            rc = note_problems(host, all[h].catalog);
         if (rc == 0 && all[h].count > 1)
             qsort(all[h].items, all[h].count, sizeof(*all[h].items), by_hits_then_name);
         want_count += all[h].count;

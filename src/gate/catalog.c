@@ -153,10 +153,13 @@ static int open_disks(const struct vm_incoming *vm, const struct catalog_kind *k
 
 /* ---- the hosts' figures -------------------------------------------------------------- */
 
-/* Adds those of one disk to the candidates'. `name`: of the index, for messages. */
-static int add_disk(const struct catalog_merged_file *merged, const char *name,
-                    const size_t *candidate_of, const struct fingerprint_file *disk,
-                    struct gate_ranking *ranking, struct error *err)
+/*
+ * Adds those of one disk to the candidates'. `name`: of the index, for messages;
+ * `rows`: of it, for each candidate.
+ */
+static int add_disk(const struct catalog_merged_file *merged, const char *name, const size_t *rows,
+                    const struct fingerprint_file *disk, struct gate_ranking *ranking,
+                    struct error *err)
 {
     size_t hosts = catalog_merged_file_host_count(merged);
     CLEANUP(cleanup_free) struct similarity_estimate *all = calloc(hosts + 1, sizeof(*all));
@@ -169,9 +172,9 @@ static int add_disk(const struct catalog_merged_file *merged, const char *name,
         rc = fingerprint_file_check(disk, err);
     if (rc < 0)
         return rc;
-    for (size_t i = 0; i < hosts; i++) {
-        if (candidate_of[i] < ranking->count)
-            placement_add(&ranking->candidates[candidate_of[i]].figures, &all[i]);
+    for (size_t i = 0; i < ranking->count; i++) {
+        if (rows[i] < hosts)
+            placement_add(&ranking->candidates[i].figures, &all[rows[i]]);
     }
     ranking->image_bytes += (view->totals.distinct - (view->totals.zero > 0)) * view->block_size;
     ranking->space_bytes += view->totals.blocks * view->block_size;
@@ -194,40 +197,37 @@ static void forget_figures(struct gate_ranking *ranking)
     }
 }
 
-/* Which candidate each of the merged index's hosts is; those that are in none are unusable. */
-static int assign(const struct catalog_merged_file *merged, struct gate_ranking *ranking,
-                  size_t *candidate_of)
+/* Which row of the merged index each candidate is; those that have none are unusable. */
+static int find_rows(const struct catalog_merged_file *merged, struct gate_ranking *ranking,
+                     size_t *rows)
 {
-    CLEANUP(cleanup_free) bool *is_there = calloc(ranking->count + 1, sizeof(*is_there));
+    CLEANUP(cleanup_free) const char **names = calloc(ranking->count + 1, sizeof(*names));
+    int rc = names != NULL ? 0 : -ENOMEM;
 
-    if (is_there == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < catalog_merged_file_host_count(merged); i++) {
-        candidate_of[i] =
-            catalog_known_host_find(ranking->known, catalog_merged_file_host_name(merged, i));
-        is_there[candidate_of[i]] = catalog_merged_file_state(merged, i).code == 0;
-    }
-    for (size_t i = 0; i < ranking->count; i++) {
-        if (!is_there[i] && ranking->candidates[i].unusable == NULL)
+    for (size_t i = 0; i < ranking->count && rc == 0; i++)
+        names[i] = ranking->candidates[i].name;
+    if (rc == 0)
+        rc = catalog_merged_file_find(merged, names, ranking->count, rows);
+    for (size_t i = 0; i < ranking->count && rc == 0; i++) {
+        if (rows[i] == catalog_merged_file_host_count(merged) &&
+            ranking->candidates[i].unusable == NULL)
             ranking->candidates[i].unusable = not_merged;
     }
-    return 0;
+    return rc;
 }
 
 static int add_disks(const struct catalog_merged_file *merged, const char *name,
                      const struct disks *disks, struct gate_ranking *ranking, struct error *err)
 {
-    CLEANUP(cleanup_free)
-    size_t *candidate_of =
-        calloc(catalog_merged_file_host_count(merged) + 1, sizeof(*candidate_of));
-    int rc = candidate_of != NULL ? assign(merged, ranking, candidate_of) : -ENOMEM;
+    CLEANUP(cleanup_free) size_t *rows = calloc(ranking->count + 1, sizeof(*rows));
+    int rc = rows != NULL ? find_rows(merged, ranking, rows) : -ENOMEM;
 
     if (rc == 0 && ranking->here == ranking->count)
         return error_set(err, -ENODATA, "it does not know this host");
     if (rc == 0 && ranking->candidates[ranking->here].unusable != NULL)
         return error_set(err, -ENODATA, "this host's own fingerprints are not in the merged index");
     for (size_t i = 0; i < disks->count && rc == 0; i++)
-        rc = add_disk(merged, name, candidate_of, disks->files[i], ranking, err);
+        rc = add_disk(merged, name, rows, disks->files[i], ranking, err);
     return rc;
 }
 
@@ -237,7 +237,6 @@ static int rank_by_kind(const struct config *config, const struct vm_incoming *v
 {
     CLEANUP(disks_release) struct disks disks = {NULL, 0};
     CLEANUP(cleanup_merged) struct catalog_merged_file *merged = NULL;
-    CLEANUP(cleanup_free) char *path = NULL;
     char name[CATALOG_NAME_BYTES];
     int rc = open_disks(vm, kind, ranking, &disks, err);
 
@@ -245,11 +244,7 @@ static int rank_by_kind(const struct config *config, const struct vm_incoming *v
         return rc;
     forget_figures(ranking);
     catalog_merged_name(kind, name);
-    if (asprintf(&path, "%s/%s", config->sync.cache, name) < 0) {
-        path = NULL;
-        return -ENOMEM;
-    }
-    rc = catalog_merged_file_map(path, &merged, err);
+    rc = catalog_merged_file_map_kind(config->sync.cache, kind, &merged, err);
     return rc == 0 ? add_disks(merged, name, &disks, ranking, err) : rc;
 }
 
