@@ -16,7 +16,7 @@ struct sync_age sync_age(int64_t seconds)
         int64_t seconds;
         const char *unit;
     } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}};
-    struct sync_age age;
+    struct sync_age age = {""};
 
     if (seconds < 0)
         seconds = 0;

@@ -218,14 +218,14 @@ int requests_read(const char *index, const char *name, struct catalog_request *r
                   int64_t *ret_age_s, struct error *err)
 {
     CLEANUP(cleanup_free) char *path = join(index, name);
-    CLEANUP(cleanup_free) char *bytes = malloc(CATALOG_SMALL_BYTES + 1);
+    CLEANUP(cleanup_free) char *bytes = NULL;
     CLEANUP(cleanup_close) int fd = -1;
     struct stat status;
     size_t length = 0;
     int rc;
 
     *ret_age_s = 0;
-    if (path == NULL || bytes == NULL)
+    if (path == NULL)
         return error_set(err, -ENOMEM, "out of memory");
     if (lstat(path, &status) < 0)
         return error_set(err, -errno, "%s: %s", name, strerror(errno));
@@ -235,6 +235,9 @@ int requests_read(const char *index, const char *name, struct catalog_request *r
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return error_set(err, -errno, "%s", strerror(errno));
+    bytes = malloc(CATALOG_SMALL_BYTES + 1);
+    if (bytes == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
     rc = read_all(fd, bytes, CATALOG_SMALL_BYTES + 1, &length);
     if (rc < 0)
         return error_set(err, rc, "%s", strerror(-rc));

@@ -335,17 +335,19 @@ static void conclude(struct sync *sync, struct part *part, struct peers_result *
 static int run(struct sync *sync, struct peers_result *ret_results, size_t *ret_count,
                struct error *err)
 {
-    CLEANUP(cleanup_free)
-    struct vm_task *tasks = calloc(sync->count + 1, sizeof(*tasks));
-    CLEANUP(cleanup_free)
-    struct peers_member *members = calloc(sync->count + 1, sizeof(*members));
+    CLEANUP(cleanup_free) struct vm_task *tasks = NULL;
+    CLEANUP(cleanup_free) struct peers_member *members = NULL;
     int rc;
 
-    if (tasks == NULL || members == NULL)
+    tasks = calloc(sync->count + 1, sizeof(*tasks));
+    if (tasks == NULL)
         return error_set(err, -ENOMEM, "out of memory");
     rc = ask_all(sync, tasks, err);
     if (rc < 0)
         return rc;
+    members = calloc(sync->count + 1, sizeof(*members));
+    if (members == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < sync->count; i++) {
         conclude(sync, &sync->parts[i], &ret_results[i]);
         members[i] = sync->parts[i].member;

@@ -47,10 +47,10 @@ static void all_else_is_none(void **state)
 {
     static const char *const others[] = {
         "0123456789abcdef0fedcba987654321",
-        "{" TEXT "}",
-        TEXT "\n",
-        TEXT "0",
-        " " TEXT,
+        ("{" TEXT "}"),
+        (TEXT "\n"),
+        (TEXT "0"),
+        (" " TEXT),
         "0123456-789ab-cdef-0fed-cba987654321",
         "-1234567-89ab-cdef-0fed-cba987654321",
         "01234567-89ab-cdef-0fedc-ba987654321",
