@@ -5,9 +5,11 @@
 import json
 import os
 import random
+import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import bed
 import three_hosts
@@ -221,12 +223,50 @@ def check_figures(scene):
 
 def check_estimates(scene):
     """Without confirmation there are intervals, and they hold the truth; with a small budget the reason says so."""
-    result = scene.choose(text=scene.sections(choose={"confirm": "0"}))
+    estimates_hold(scene, scene.choose(text=scene.sections(choose={"confirm": "0"})), [])
+
+
+def estimates_hold(scene, result, notes):
+    bed.require(len(result["notes"]) == len(notes), f"notes: {result['notes']}")
+    for note in notes:
+        bed.require(any(note in line for line in result["notes"]), f"'{note}' is not in {result['notes']}")
     for name in ("beta", "gamma"):
         row, (missing, _, _) = row_of(result, name), scene.expected(name)
         bed.require(not row["exact"] and row["wire_bytes_estimate"] is None, f"{row}")
         bed.require(row["bytes_to_send_low"] <= missing <= row["bytes_to_send_high"], f"{name}: {missing} not in {row}")
         bed.require(row["bytes_to_send_low"] < row["bytes_to_send_high"], f"{name}: an estimate without an interval")
+
+
+def merged_counts(path):
+    """Every host's mark says what its directory was like (docs/merged-format.md)."""
+    data = path.read_bytes()
+    hosts = struct.unpack_from("<I", data, 20)[0]
+    return all(struct.unpack_from("<Q", data, 128 + 24 * row)[0] >> 24 for row in range(hosts))
+
+
+def check_merged(scene):
+    """Figures come from the merged index: nobody opens what lies in the cache; without a good one everybody does."""
+    alpha, text = scene.hosts.alpha, scene.sections(choose={"confirm": "0"}, sync={"max-age": "1h"})
+    cache = Path(alpha.path("/var/lib/setmov/peers"))
+    merged = cache / "sha256-4096.merged"
+    configure(alpha, text, "/etc/setmov/other.conf")
+
+    def synced():  # again and again: directories that have just changed could change unseen
+        alpha.run("setmov", "sync", "--config", "/etc/setmov/other.conf")
+        return merged_counts(merged)
+
+    bed.poll(synced, 60, "the merged index counts for every host")
+    kept = {path: path.read_bytes() for path in (cache / "hosts").glob("*/*.fingerprint")}
+    bed.require(len(kept) == 3, f"fingerprints of peers: {sorted(kept)}")
+    for path in kept:  # in place, so that the directory stays as it was
+        os.truncate(path, 100)
+    estimates_hold(scene, scene.choose(text=text), [])
+    for path, data in kept.items():
+        path.write_bytes(data)
+    merged.write_bytes(b"what somebody else keeps under this name")
+    estimates_hold(scene, scene.choose(text=text), ["not overwritten", "were read by themselves"])
+    bed.require(merged.read_bytes().startswith(b"what somebody"), "it was overwritten")
+    merged.unlink()
 
 
 def check_words(scene):
@@ -367,6 +407,7 @@ def run(hosts):
     scene = Scene(hosts)
     check_figures(scene)
     check_estimates(scene)
+    check_merged(scene)
     check_words(scene)
     check_image(scene)
     check_filters_of_configuration(scene)
