@@ -7,7 +7,6 @@
 #include "choose_vm.h"
 #include "setmov/catalog_load.h"
 #include "setmov/history.h"
-#include "setmov/peers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,14 +53,14 @@ int choose_vm_history(struct choose_vm *vm, struct error *err)
  */
 static double load_of(const struct choose_vm *vm, const struct choose_vm_host *host)
 {
-    CLEANUP(cleanup_free) char *directory = peers_directory(vm->config, host->config->name);
     CLEANUP(cleanup_free) char *path = NULL;
     CLEANUP(file_buffer_release) struct file_buffer buffer = {0};
     struct catalog_load load = {0};
     struct catalog_load_reading now = {time(NULL), host->busy_ns, host->total_ns};
     double percent = NAN;
 
-    if (directory == NULL || asprintf(&path, "%s/" CATALOG_LOAD_NAME, directory) < 0) {
+    if (asprintf(&path, "%s/" CATALOG_ABOUT_NAME "/%s/" CATALOG_LOAD_NAME, vm->config->sync.cache,
+                 host->config->name) < 0) {
         path = NULL;
         return NAN;
     }
