@@ -193,7 +193,7 @@ static void make_pools(uint64_t *state)
         applications[i] = make_pool(state, OF_APPLICATION, true);
 }
 
-static struct park make_park(uint64_t *state, size_t hosts, size_t images)
+static inline struct park make_park(uint64_t *state, size_t hosts, size_t images)
 {
     struct park park = {.hosts = hosts, .images = images};
     static struct digest samples[MOST_SAMPLES], often[MOST_FREQUENT];
@@ -225,7 +225,7 @@ static struct park make_park(uint64_t *state, size_t hosts, size_t images)
 }
 
 /* Half as much again as the sketches take, in bytes; less is not measured. */
-static void need_memory(size_t images)
+static inline void need_memory(size_t images)
 {
     uint64_t needed = (uint64_t)images * (MOST_SAMPLES + MOST_FREQUENT) * DIGEST_BYTES / 2 * 3;
     FILE *file = fopen("/proc/meminfo", "re");
