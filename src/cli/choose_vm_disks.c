@@ -29,24 +29,88 @@ static int add_disk(struct choose_vm *vm, const char *target, const char *path, 
     return 0;
 }
 
-/* -ENOENT where it is none. */
-static int find_domain(struct choose_vm *vm, struct error *err)
+/* For all that is asked of this host's own libvirt. */
+#define LOOK_TIMEOUT_S 60.0
+
+/* A visit to this host's libvirt, in a thread that may be given up: what it is told, what it brings. */
+struct visit {
+    char *uri, *pool, *operand;
+    struct choose_vm_shared *shared;
+};
+
+static void visit_free(void *context)
 {
-    struct choose_vm_shared *shared = vm->shared;
+    struct visit *visit = context;
+
+    if (visit == NULL)
+        return;
+    free(visit->uri);
+    free(visit->pool);
+    free(visit->operand);
+    choose_vm_shared_drop(visit->shared);
+    free(visit);
+}
+
+static struct visit *visit_new(const struct choose_vm *vm)
+{
+    struct visit *visit = calloc(1, sizeof(*visit));
+
+    if (visit == NULL)
+        return NULL;
+    visit->uri = strdup(vm->config->setmov.connect);
+    visit->pool = strdup(vm->config->setmov.pool);
+    visit->operand = strdup(vm->operand);
+    visit->shared = calloc(1, sizeof(*visit->shared));
+    if (visit->shared != NULL)
+        visit->shared->references = 1;
+    if (visit->uri != NULL && visit->pool != NULL && visit->operand != NULL &&
+        visit->shared != NULL)
+        return visit;
+    visit_free(visit);
+    return NULL;
+}
+
+static int visit_run(void *context, struct error *err)
+{
+    struct visit *visit = context;
+    struct choose_vm_shared *shared = visit->shared;
     struct vm_peer_facts facts = {.uuid = ""};
     struct vm_peer *peer = NULL;
-    int rc = vm_peer_open(vm->config->setmov.connect, &peer, err);
+    int rc = vm_peer_open(visit->uri, &peer, err);
 
     if (rc < 0)
         return rc;
-    rc = vm_move_read(peer, vm->operand, &shared->move, err);
+    rc = vm_move_read(peer, visit->operand, &shared->move, err);
     shared->is_vm = rc == 0;
     /* Without it a host that is this one under another name is not known for it; no more. */
-    if (rc == 0 && vm_peer_facts(peer, vm->config->setmov.pool, &facts, NULL) == 0)
+    if (rc == 0 && vm_peer_facts(peer, visit->pool, &facts, NULL) == 0)
         string_copy(shared->own_uuid, sizeof(shared->own_uuid), facts.uuid);
     vm_peer_close(peer);
-    for (size_t i = 0; i < shared->move.disk_count && rc == 0; i++) {
-        const struct vm_move_disk *disk = &shared->move.disks[i];
+    return rc;
+}
+
+/* -ENOENT where it is none. */
+static int find_domain(struct choose_vm *vm, struct error *err)
+{
+    struct visit *visit = visit_new(vm);
+    struct vm_task task = {.run = visit_run, .release = visit_free, .context = visit};
+    int rc;
+
+    if (visit == NULL)
+        return out_of_memory(err);
+    rc = vm_tasks_run(&task, 1, 1, LOOK_TIMEOUT_S, blocks_stopped, NULL, err);
+    if (rc == 0 && task.result == -ETIMEDOUT)
+        rc = error_set(err, -ETIMEDOUT, "%s: %s", vm->config->setmov.connect, task.error.text);
+    else if (rc == 0 && task.result < 0)
+        rc = error_set(err, task.result, "%s", task.error.text);
+    if (rc == 0) {
+        choose_vm_shared_drop(vm->shared);
+        vm->shared = visit->shared;
+        visit->shared = NULL;
+    }
+    visit_free(task.context); /* NULL where it is its thread's */
+    for (size_t i = 0; rc == 0 && i < vm->shared->move.disk_count; i++) {
+        const struct vm_move_disk *disk = &vm->shared->move.disks[i];
 
         if (add_disk(vm, disk->target, disk->path, disk->format) < 0)
             rc = out_of_memory(err);
@@ -65,7 +129,7 @@ int choose_vm_find(struct choose_vm *vm, struct error *err)
     vm->shared->references = 1;
     if (!is_path) {
         rc = find_domain(vm, err);
-        if (rc == 0 || rc == -ENOMEM)
+        if (rc == 0 || rc == -ENOMEM || rc == -ECANCELED)
             return rc;
         if (access(vm->operand, F_OK) != 0)
             return rc == -ENOENT

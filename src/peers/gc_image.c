@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A lease's time is rounded down. */
+#define BORN_SLACK_S 1
+
 static enum gc_look keep(struct error *why, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static enum gc_look keep(struct error *why, const char *format, ...)
@@ -87,6 +90,19 @@ static enum gc_look missing(const struct catalog_lease *lease, int directory, st
     return keep(why, "it is not there, and neither is the file system in which it was");
 }
 
+/*
+ * Numbers of files are used again: where the one of the lease was removed by
+ * somebody, another of its name can have its number, too. But it was born later.
+ */
+static bool is_born_later(int fd, const struct catalog_lease *lease)
+{
+    struct statx status;
+
+    return statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &status) == 0 &&
+           (status.stx_mask & STATX_BTIME) != 0 &&
+           status.stx_btime.tv_sec > lease->made_s + BORN_SLACK_S;
+}
+
 static enum gc_look open_file(const struct catalog_lease *lease, struct gc_image *image,
                               struct error *why)
 {
@@ -103,7 +119,8 @@ static enum gc_look open_file(const struct catalog_lease *lease, struct gc_image
         return keep(why, "it cannot be opened: %s", strerror(errno));
     if (!S_ISREG(status.st_mode))
         return keep(why, "it is no regular file");
-    if (status.st_dev != lease->device || status.st_ino != lease->inode)
+    if (status.st_dev != lease->device || status.st_ino != lease->inode ||
+        is_born_later(image->fd, lease))
         return keep(why, "it is not the file that the lease lists, but another one of that name");
     /* As QEMU, which holds locks on single bytes of what it has open. */
     image->is_busy = fcntl(image->fd, F_OFD_SETLK, &lock) < 0;

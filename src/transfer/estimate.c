@@ -21,12 +21,15 @@ struct transfer_sample transfer_sample_of(uint64_t total, uint32_t block_size, u
     uint64_t run_blocks = TRANSFER_RUN_BYTES / block_size, limit = limit_bytes / block_size;
     struct transfer_sample sample = {.total = total, .runs = 1, .run_blocks = total};
 
+    if (total <= limit)
+        return sample;
+    /* A disk that is a small part of the VM gets less than a whole run. */
+    if (run_blocks > limit)
+        run_blocks = limit;
     if (run_blocks == 0)
         run_blocks = 1;
-    if (total <= limit || limit < run_blocks)
-        return sample;
     sample.run_blocks = run_blocks;
-    sample.runs = limit / run_blocks;
+    sample.runs = limit > run_blocks ? limit / run_blocks : 1;
     return sample;
 }
 

@@ -5,6 +5,7 @@
 import json
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -348,6 +349,17 @@ def check_history(scene):
     bed.require(result["choice"] == "beta" and any("percent-cpu.rrd" in reason for reason in row["reasons"]), f"{row}")
 
 
+def check_load(scene):
+    """A host that was read a while ago: its counters of then and those that it tells now make its load."""
+    shutil.rmtree(scene.hosts.alpha.path("/var/lib/setmov/peers"))
+    text = scene.sections(sync={"max-age": "1h"})
+    until = time.monotonic() + 30
+    load = None
+    while load is None and time.monotonic() < until:
+        load = row_of(scene.choose(text=text), "beta")["headroom"]["cpu_percent"]
+    bed.require(load is not None and 0 <= load <= 100, f"load of beta: {load}")
+
+
 def check_groups(scene):
     scene.define(scene.hosts.beta, "db1")
     scene.hosts.beta.run("setmov", "index")
@@ -412,6 +424,7 @@ def run(hosts):
     check_image(scene)
     check_filters_of_configuration(scene)
     check_filters_of_hosts(scene)
+    check_load(scene)
     check_history(scene)
     check_groups(scene)
     check_obstacles(scene)

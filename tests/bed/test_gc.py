@@ -29,11 +29,11 @@ def image(host, path, size=1 << 20):
     return path
 
 
-def lease(host, path, expires=-5, inode=None, device=None, damage=None):
+def lease(host, path, expires=0, inode=None, device=None, damage=None, made=0):
     """Returns the lease's name."""
     status = None if inode and device else os.stat(host.path(path), follow_symlinks=False)
     text = subprocess.run([TOOL, "lease", str(uuid.uuid4()), path, str(device or status.st_dev),
-                           str(inode or status.st_ino), "-100", str(expires)], check=True, stdout=subprocess.PIPE).stdout
+                           str(inode or status.st_ino), str(made), str(expires)], check=True, stdout=subprocess.PIPE).stdout
     name = f"{uuid.uuid4()}.lease"
     os.makedirs(host.path(LEASES), exist_ok=True)
     with open(host.path(f"{LEASES}/{name}"), "wb") as file:
@@ -107,6 +107,7 @@ def check_images(host):
     cases.add(f"{IMAGES}/below.img", "released", f"{IMAGES}/top.qcow2, which a domain names, is made of it")
     cases.add(f"{IMAGES}/renewed.img", "kept", "not the file that the lease lists", inode=4711)
     cases.add(f"{IMAGES}/moved.img", "kept", "not the file that the lease lists", device=4711)
+    cases.add(f"{IMAGES}/reborn.img", "kept", "not the file that the lease lists", made=-100)  # the number of one that is gone
     cases.add(f"{IMAGES}/locked.img", "kept", "locked")
     cases.add(f"{OTHER}/outside.img", "kept", "outside of the directories")
     cases.add(f"{IMAGES}2/beside.img", "kept", "outside of the directories")

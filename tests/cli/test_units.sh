@@ -18,6 +18,11 @@ for timer in "$WORK"/u/*.timer "$WORK"/u/*.path; do
     [ -e "${timer%.*}.service" ] || fail "$timer starts nothing"
 done
 
+# What is in use lies anywhere: who removes images must see all of it, as libvirt does.
+has "$(cat "$WORK/u/setmov-gc.service")" "ExecStart="
+same "" "$(grep -E '^(PrivateTmp|ProtectHome|ProtectSystem|InaccessiblePaths|TemporaryFileSystem|RootDirectory)=' \
+    "$WORK/u/setmov-gc.service" || true)" "what setmov-gc.service hides"
+
 # It would be heard.
 sed -i 's/^Type=oneshot/Typ=oneshot/' "$WORK/u/setmov-gc.service"
 has "$(verify "$WORK/u/setmov-gc.service")" "Typ"

@@ -175,6 +175,21 @@ static void test_runs_are_spread_and_apart(void **unused)
     }
 }
 
+/* A small disk beside a large one: its part of the limit is less than a run. */
+static void test_a_small_limit_is_kept(void **unused)
+{
+    uint64_t limits[] = {0, 1, BLOCK - 1, BLOCK, 700 * 1024, MIB - 1, MIB, MIB + 1, 3 * MIB - 1};
+
+    (void)unused;
+    for (size_t l = 0; l < ARRAY_LENGTH(limits); l++) {
+        struct transfer_sample sample = transfer_sample_of(1000003, BLOCK, limits[l]);
+        uint64_t bytes = sample.runs * sample.run_blocks * BLOCK;
+
+        assert_true(bytes > 0 && (bytes <= limits[l] || bytes == BLOCK));
+        assert_true(transfer_sample_start(&sample, sample.runs - 1) + sample.run_blocks <= 1000003);
+    }
+}
+
 /* ---- compressing ---- */
 
 static uint64_t estimate(int level, const uint8_t *bytes, size_t length, size_t step,
@@ -250,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_an_image_without_blocks),
         cmocka_unit_test(test_little_is_taken_whole),
         cmocka_unit_test(test_runs_are_spread_and_apart),
+        cmocka_unit_test(test_a_small_limit_is_kept),
         cmocka_unit_test(test_noise_stays_and_what_repeats_goes),
         cmocka_unit_test(test_nothing_to_compress),
         cmocka_unit_test(test_levels),
