@@ -9,6 +9,9 @@
 #include "setmov/catalog_known.h"
 #include "setmov/config.h"
 
+/* So many hosts are asked at a time. They only wait: those that do not answer must not add up. */
+#define PEERS_AT_ONCE 64
+
 /* What came of one host. Strings are the result's own. */
 struct peers_result {
     const char *name; /* the configuration's */

@@ -7,7 +7,8 @@
  * below `state` of [setmov]; whoever makes an image leaves one first. The image
  * is removed only if all of this holds: the lease has expired; its path leads,
  * symbolic links resolved, into one of `directories` of [hook]; the file there
- * is the one that the lease lists, by device and inode; no domain, be it active,
+ * is the one that the lease lists, by device and inode, and was not made after
+ * the lease (numbers are used again); no domain, be it active,
  * defined or saved, names it or an image that it is a backing file of; and its
  * lock is got, which everybody who has it open takes.
  *

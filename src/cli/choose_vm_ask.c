@@ -112,9 +112,9 @@ static void *round_run(void *context)
 {
     struct round *round = context;
 
-    round->result =
-        vm_tasks_run(round->tasks, round->count, 0, (double)round->vm->config->sync.timeout_s,
-                     blocks_stopped, NULL, &round->error);
+    round->result = vm_tasks_run(round->tasks, round->count, PEERS_AT_ONCE,
+                                 (double)round->vm->config->sync.timeout_s, blocks_stopped, NULL,
+                                 &round->error);
     return NULL;
 }
 

@@ -179,7 +179,7 @@ static int ask_all(struct sync *sync, struct vm_task *tasks, struct error *err)
     int rc = prepare(sync, tasks, &count, err);
 
     if (rc == 0)
-        rc = vm_tasks_run(tasks, count, 0, (double)sync->config->sync.timeout_s,
+        rc = vm_tasks_run(tasks, count, PEERS_AT_ONCE, (double)sync->config->sync.timeout_s,
                           sync->options->stopped, sync->options->context, err);
     if (rc < 0) {
         /* Not even begun: both references are still here. */
