@@ -21,7 +21,7 @@ static void disk_release(struct disk_facts *disk)
 }
 
 /* Absolute paths only: others lie nowhere that anybody could name. */
-static int read_path(xmlNode *source, const char *type, char **ret_path)
+static int read_path(xmlNode *source, const char *type, char **ret_path, bool *ret_named)
 {
     CLEANUP(cleanup_free) char *path = NULL;
     const char *name = strcmp(type, "file") == 0    ? "file"
@@ -29,10 +29,12 @@ static int read_path(xmlNode *source, const char *type, char **ret_path)
                                                     : NULL;
 
     *ret_path = NULL;
+    *ret_named = false;
     if (!name)
         return 0;
     if (xml_attribute_dup(source, name, &path) < 0)
         return -ENOMEM;
+    *ret_named = path != NULL;
     if (path && path[0] == '/') {
         *ret_path = path;
         path = NULL;
@@ -47,12 +49,13 @@ static int read_layers(xmlNode *node, struct disk_facts *disk)
     disk->has_chain = below != NULL;
     for (; below && disk->layers.count < MAX_LAYERS; below = xml_child(below, "backingStore")) {
         CLEANUP(cleanup_free) char *type = NULL, *path = NULL;
+        bool named;
 
         if (xml_attribute_dup(below, "type", &type) < 0)
             return -ENOMEM;
         if (!type)
             break; /* the end of the chain */
-        if (read_path(xml_child(below, "source"), type, &path) < 0)
+        if (read_path(xml_child(below, "source"), type, &path, &named) < 0)
             return -ENOMEM;
         if (path && lines_add_exactly(&disk->layers, path) < 0)
             return -ENOMEM;
@@ -63,18 +66,19 @@ static int read_layers(xmlNode *node, struct disk_facts *disk)
 static int read_source(xmlNode *node, struct disk_facts *disk)
 {
     xmlNode *source = xml_child(node, "source");
+    bool named;
 
     if (xml_attribute_dup(node, "type", &disk->type) < 0)
         return -ENOMEM;
     if (!disk->type)
         disk->type = strdup("file");
-    if (!disk->type || read_path(source, disk->type, &disk->path) < 0)
+    if (!disk->type || read_path(source, disk->type, &disk->path, &named) < 0)
         return -ENOMEM;
     if (strcmp(disk->type, "volume") == 0 &&
         (xml_attribute_dup(source, "pool", &disk->pool) < 0 ||
          xml_attribute_dup(source, "volume", &disk->volume) < 0))
         return -ENOMEM;
-    disk->is_empty = !source || (strcmp(disk->type, "file") == 0 && !disk->path);
+    disk->is_empty = !source || (strcmp(disk->type, "file") == 0 && !named);
     return 0;
 }
 

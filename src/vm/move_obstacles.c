@@ -159,6 +159,9 @@ static int check_disk(const struct disk_facts *disk, struct vm_move *vm)
                          disk->target);
     if (r < 0 || !disk_goes_along(disk) || disk->path || disk->volume)
         return r;
+    if (strcmp(disk->type, "file") == 0)
+        return vm_lines_add(&vm->obstacles, "disk '%s' has a path that is not absolute",
+                            disk->target);
     return vm_lines_add(&vm->obstacles, "disk '%s' is no file or block device of this host (%.40s)",
                         disk->target, disk->type);
 }

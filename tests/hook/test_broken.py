@@ -5,8 +5,10 @@
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
+import tempfile
 import time
 
 import hook_bed
@@ -328,7 +330,32 @@ class Trouble(hook_bed.Park):
                                "--verbose"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
                               timeout=hook_bed.BOUND)
         self.assertEqual((done.returncode, done.stdout), (0, ""))
-        self.assertEqual(done.stderr, "vm1: passed: cannot read the domain's XML: Bad file descriptor\n")
+        self.assertRegex(done.stderr, r"^vm1: passed: cannot read the domain's XML: Bad file descriptor; took \d+\.\d ms\n$")
+
+    def test_closed_descriptors_and_limits_change_nothing(self):
+        """What is opened later does not become stdout or stderr; what nobody takes ends nothing."""
+        command = [HOOK, "vm1", "migrate", "begin", "-", "--config", str(self.config), "--verbose"]
+
+        def ends(policy, close=(), pipe=False):
+            def prepare():
+                resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+                for fd in close:
+                    os.close(fd)
+
+            self.configure(policy)
+            with tempfile.TemporaryFile() as xml, tempfile.TemporaryFile() as err:
+                xml.write(self.xml().encode())
+                xml.seek(0)
+                reader, writer = os.pipe()
+                os.close(reader)
+                done = subprocess.run(command, stdin=xml, stdout=subprocess.DEVNULL, stderr=writer if pipe else err,
+                                      preexec_fn=prepare, check=False, timeout=hook_bed.BOUND)
+                os.close(writer)
+                return done.returncode
+
+        for close in ((), (1,), (2,), (1, 2)):
+            self.assertEqual((ends("enforce", close), ends("advise", close)), (1, 0), close)
+        self.assertEqual((ends("enforce", pipe=True), ends("advise", pipe=True)), (1, 0))
 
     def test_foreign_operations_read_nothing(self):
         text = b"x" * 60000

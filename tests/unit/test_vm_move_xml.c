@@ -157,6 +157,13 @@ static void obstacles_are_said_in_words(void **state)
          "disk 'vda' is no file or block device of this host (nvme)"},
         {true, "<devices><disk type='dir'><source dir='/d'/><target dev='vda'/></disk></devices>",
          "disk 'vda' is no file or block device of this host (dir)"},
+        {false,
+         "<devices><disk type='file'><source file='v.raw'/><target dev='vda'/></disk></devices>",
+         "disk 'vda' has a path that is not absolute"},
+        {false,
+         "<devices><disk type='file' device='cdrom'><source startupPolicy='optional'/>"
+         "<target dev='hdc'/></disk></devices>",
+         NULL},
         {true,
          "<devices><disk type='dir' device='floppy'><source dir='/d'/><target "
          "dev='fda'/></disk></devices>",
