@@ -54,6 +54,7 @@ struct chunk {
     uint8_t *pages;    /* RESIDENT_SOME: mincore's answer, a byte a page */
     uint64_t resident; /* how many there were */
     bool wanted;       /* read, or about to be, since the last sweep */
+    unsigned readers;  /* between `before` and `after`, however long they take */
 };
 
 struct cache_guard {
@@ -214,7 +215,8 @@ static void sweep_chunks(struct cache_guard *guard, bool make_room)
         struct chunk *chunk = &guard->chunks[i];
 
         drop_chunk(guard, chunk);
-        if (!chunk->wanted && (make_room || excess_of(guard, chunk) == 0)) {
+        if (!chunk->wanted &&
+            (make_room || (chunk->readers == 0 && excess_of(guard, chunk) == 0))) {
             forget(chunk);
             continue;
         }
@@ -290,15 +292,31 @@ void cache_guard_before(struct cache_guard *guard, uint64_t offset, uint64_t len
         chunk->wanted = true;
         if (at >= end)
             break;
+        chunk->readers++;
     }
     pthread_mutex_unlock(&guard->lock);
 }
 
-void cache_guard_after(struct cache_guard *guard, uint64_t length)
+static void end_reading(struct cache_guard *guard, uint64_t offset, uint64_t length)
+{
+    uint64_t end = length < guard->size - offset ? offset + length : guard->size;
+
+    for (uint64_t at = offset / CHUNK_BYTES * CHUNK_BYTES; at < end; at += CHUNK_BYTES) {
+        struct chunk *chunk = find_chunk(guard, at);
+
+        /* It may have been forgotten to make room, and looked at again since. */
+        if (chunk != NULL && chunk->readers > 0)
+            chunk->readers--;
+    }
+}
+
+void cache_guard_after(struct cache_guard *guard, uint64_t offset, uint64_t length)
 {
     if (guard == NULL)
         return;
     pthread_mutex_lock(&guard->lock);
+    if (!guard->whole && offset < guard->size)
+        end_reading(guard, offset, length);
     guard->unswept += length;
     if (guard->unswept >= (guard->whole ? WHOLE_SWEEP_BYTES : SWEEP_BYTES))
         sweep(guard, false);

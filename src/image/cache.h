@@ -27,8 +27,8 @@ struct cache_guard *cache_guard_new_whole(int fd, uint64_t size);
 /* Call before reading there; looks some way ahead, for the kernel's readahead. */
 void cache_guard_before(struct cache_guard *guard, uint64_t offset, uint64_t length);
 
-/* Call after reading `length` bytes: drops every now and then. */
-void cache_guard_after(struct cache_guard *guard, uint64_t length);
+/* Call after each reading, with what `before` was told: drops every now and then. */
+void cache_guard_after(struct cache_guard *guard, uint64_t offset, uint64_t length);
 
 /* Was a page of that range, of which `before` was told, not there? False where nothing is known. */
 bool cache_guard_lacked(struct cache_guard *guard, uint64_t offset, uint64_t length);

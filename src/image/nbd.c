@@ -76,7 +76,7 @@ static int nbd_read(void *state, uint64_t offset, size_t length, void *buffer, s
     rc = read_pieces(nbd, connection, offset, length, buffer, err);
     connection_give(nbd, connection);
     for (size_t i = 0; nbd->guards != NULL && i < nbd->chain->count; i++)
-        cache_guard_after(nbd->guards[i], length);
+        cache_guard_after(nbd->guards[i], offset, length);
     if (rc < 0)
         return rc;
     /* QEMU reads what a file has lost as zeroes. */

@@ -121,7 +121,7 @@ static int raw_read(void *state, uint64_t offset, size_t length, void *buffer, s
     cache_guard_before(raw->guard, offset, length);
     ask_ahead(raw, offset, length);
     rc = read_all(raw, offset, length, buffer, err);
-    cache_guard_after(raw->guard, length);
+    cache_guard_after(raw->guard, offset, length);
     return rc;
 }
 
