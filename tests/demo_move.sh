@@ -7,8 +7,8 @@
 
 HOSTS=(alpha beta gamma)
 IMAGES=/var/lib/libvirt/images
-# Paths of sockets are short, so the bed does not lie in the build directory.
-BED=$WORK/b
+# Paths of sockets are short, so the bed lies neither in the build directory nor in $TMPDIR.
+BED=$(mktemp -d /tmp/setmov.XXXXXX)/b
 
 title()
 {
@@ -128,7 +128,7 @@ on_recorded_input()
 [ -x "$SETMOV" ] || fail "$SETMOV is not built: make all"
 need python3
 head -c 40M /dev/urandom >"$WORK/content"
-at_exit 'bed down >/dev/null 2>&1'
+at_exit 'bed down >/dev/null 2>&1; rm -rf "${BED%/b}"'
 up=0
 why=$(bed up 2>&1) || up=$?
 case $up in

@@ -5,8 +5,8 @@
 need collectd rrdtool setsid
 
 # A build directory of its own, so that the user's demo stays as it is.
-mkdir -p "$WORK/build"
-ln -s "$SETMOV_BUILD/setmov" "$SETMOV_BUILD/plugins" "$WORK/build/"
+mkdir -p "$WORK/build" "$SETMOV_BUILD/cache" "$SETMOV_BUILD/guest"
+ln -s "$SETMOV_BUILD"/{setmov,plugins,hooks,cache,guest} "$WORK/build/"
 demo()
 {
     SETMOV_BUILD=$WORK/build TMPDIR=$WORK DEMO_SAMPLES=1 DEMO_SECONDS=3 "$ROOT/tests/demo.sh"
@@ -29,6 +29,14 @@ done
 png=$(find "$WORK/build/demo/test/graphs" -name '*.png' | head -n 1)
 same "89504e47" "$(head -c 4 "$png" | od -An -tx1 | tr -d ' \n')" "the first bytes of $png"
 same "" "$(collectds)" "processes after the demo"
+case $OUT in
+*"bed cannot run here"*) has "$OUT" "exit status 1" ;;
+*)
+    has "$OUT" "choice: gamma"
+    has "$ERR" "setmov refuses vm1"
+    has "$OUT" "running"
+    ;;
+esac
 
 # Interrupted as soon as its collectd runs.
 setsid "$ROOT/tests/lib/with_int.py" env SETMOV_BUILD="$WORK/build" TMPDIR="$WORK" "$ROOT/tests/demo.sh" >"$WORK/interrupted" 2>&1 &
