@@ -27,9 +27,12 @@ void vm_peer_prepare(void);
 /*
  * Ends the child processes of this one that were not there when it called
  * vm_peer_prepare(): an ssh whose other side hangs would outlive the task that
- * was given up, and us. A program calls this last of all.
+ * was given up, and us. A program calls this last of all. True: threads are
+ * left in calls that were given up; the program then flushes its output and
+ * ends by _exit(), for at exit() libraries (OpenSSL) free what a thread that
+ * ends meanwhile frees as well.
  */
-void vm_peer_leave(void);
+bool vm_peer_leave(void);
 
 /*
  * Connects; keep-alive is on where the driver has it, so that a dead line ends

@@ -104,10 +104,12 @@ int main(int argc, char **argv)
     hold_standard_descriptors();
     vm_peer_prepare();
     int status = run(argc, argv);
-    vm_peer_leave();
+    bool threads_left = vm_peer_leave();
     /* A reader that went away is no failure of ours. */
     errno = 0;
     if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE && status == STATUS_OK)
         status = command_error(NULL, "cannot write to stdout: %s", strerror(errno ? errno : EIO));
+    if (threads_left)
+        _exit(status);
     return status;
 }

@@ -5,6 +5,7 @@
  * this process's then: those are left alone.
  */
 #include "vm/peer.h"
+#include "vm/workers.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -73,11 +74,12 @@ void peer_remember_children(void)
     visit_children(remember);
 }
 
-void vm_peer_leave(void)
+bool vm_peer_leave(void)
 {
     if (!inherited.unknown)
         visit_children(end);
     free(inherited.list);
     inherited.list = NULL;
     inherited.count = inherited.capacity = 0;
+    return workers_left_behind() > 0;
 }

@@ -6,19 +6,37 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+
+struct worker {
+    struct workers *workers;
+    pthread_t thread; /* for the owner alone */
+    bool ended;       /* but for what its libraries do in a thread that ends */
+    struct worker *next;
+};
 
 struct workers {
     pthread_mutex_t lock;
     pthread_cond_t submitted, finished; /* on CLOCK_MONOTONIC */
     struct job *first, *last;           /* waiting for a thread */
+    struct worker *members;             /* all that were started */
     unsigned threads, idle, queued, stuck;
     uint64_t finished_count;
     bool closing, cancelled;
     bool owner_gone; /* the last thread frees the pool */
 };
 
+/* Threads of this process that nobody waits for any more. */
+static atomic_uint left_behind;
+
 static void pool_destroy(struct workers *workers)
 {
+    while (workers->members) {
+        struct worker *member = workers->members;
+
+        workers->members = member->next;
+        free(member);
+    }
     pthread_cond_destroy(&workers->submitted);
     pthread_cond_destroy(&workers->finished);
     pthread_mutex_destroy(&workers->lock);
@@ -45,7 +63,8 @@ static struct job *take_job(struct workers *workers)
 
 static void *thread_main(void *argument)
 {
-    struct workers *workers = argument;
+    struct worker *self = argument;
+    struct workers *workers = self->workers;
     struct job *job;
     bool last_one;
 
@@ -64,6 +83,7 @@ static void *thread_main(void *argument)
         }
         pthread_cond_broadcast(&workers->finished);
     }
+    self->ended = true;
     workers->threads--;
     pthread_cond_broadcast(&workers->finished);
     last_one = workers->owner_gone && workers->threads == 0;
@@ -90,24 +110,28 @@ int workers_new(struct workers **ret_workers)
     return 0;
 }
 
-/* A detached thread that takes no signals: they are the host program's. */
+/* A thread takes no signals: they are the host program's. */
 static int start_thread(struct workers *workers)
 {
-    pthread_attr_t attributes;
+    struct worker *member = calloc(1, sizeof(*member));
     sigset_t all, before;
-    pthread_t thread;
     int r;
 
+    if (!member)
+        return -ENOMEM;
+    member->workers = workers;
     sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&thread, &attributes, thread_main, workers);
+    r = pthread_create(&member->thread, NULL, thread_main, member);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (r == 0)
-        workers->threads++;
-    return -r;
+    if (r != 0) {
+        free(member);
+        return -r;
+    }
+    member->next = workers->members;
+    workers->members = member;
+    workers->threads++;
+    return 0;
 }
 
 int workers_submit(struct workers *workers, struct job *job)
@@ -201,8 +225,46 @@ unsigned workers_stuck(struct workers *workers)
     return stuck;
 }
 
+/* Takes those that have ended out of the pool, and lets go of the others. */
+static struct worker *take_ended(struct workers *workers)
+{
+    struct worker *ended = NULL;
+
+    for (struct worker **link = &workers->members; *link;) {
+        struct worker *member = *link;
+
+        if (member->ended) {
+            *link = member->next;
+            member->next = ended;
+            ended = member;
+        } else {
+            pthread_detach(member->thread);
+            atomic_fetch_add(&left_behind, 1);
+            link = &member->next;
+        }
+    }
+    return ended;
+}
+
+/*
+ * A thread's last act is its libraries': OpenSSL, libxml2 and libvirt free what
+ * they keep for each. The process must not exit meanwhile: exit() has them free
+ * that too.
+ */
+static void join_all(struct worker *ended)
+{
+    while (ended) {
+        struct worker *next = ended->next;
+
+        pthread_join(ended->thread, NULL);
+        free(ended);
+        ended = next;
+    }
+}
+
 void workers_free(struct workers *workers, double timeout_s)
 {
+    struct worker *ended;
     struct timespec until;
     bool last_one;
 
@@ -217,7 +279,14 @@ void workers_free(struct workers *workers, double timeout_s)
         ;
     workers->owner_gone = true;
     last_one = workers->threads == 0;
+    ended = take_ended(workers);
     pthread_mutex_unlock(&workers->lock);
+    join_all(ended);
     if (last_one)
         pool_destroy(workers);
+}
+
+unsigned workers_left_behind(void)
+{
+    return atomic_load(&left_behind);
 }

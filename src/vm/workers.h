@@ -46,7 +46,13 @@ void workers_abandon(struct workers *workers, struct job *job);
 /* Abandoned jobs whose calls have not returned. */
 unsigned workers_stuck(struct workers *workers);
 
-/* Waits for running jobs, `timeout_s` at most; threads that still hang free the rest when they end. */
+/*
+ * Waits for running jobs, `timeout_s` at most; threads that still hang free the
+ * rest when they end. All others are gone to the last when this returns.
+ */
 void workers_free(struct workers *workers, double timeout_s);
+
+/* Threads of this process, of any pool, that workers_free() did not wait for (and may be gone since). */
+unsigned workers_left_behind(void);
 
 #endif

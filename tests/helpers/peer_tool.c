@@ -130,6 +130,7 @@ int main(int argc, char **argv)
     struct vm_task task = {.run = run, .release = keep, .context = &call};
     struct error error = {""};
     double timeout_s = 60;
+    bool threads_left, failed;
 
     vm_peer_prepare();
     if (argc > 2 && strcmp(argv[1], "-t") == 0) {
@@ -140,11 +141,15 @@ int main(int argc, char **argv)
     if (argc < 3)
         return 2;
     call = (struct call){argv[1], argv + 2, argc - 2};
-    if (vm_tasks_run(&task, 1, 1, timeout_s, NULL, NULL, &error) < 0)
+    if (vm_tasks_run(&task, 1, 1, timeout_s, NULL, NULL, &error) < 0) {
+        task.result = -ENOMEM;
         task.error = error;
-    vm_peer_leave();
-    if (error.text[0] == '\0' && task.result == 0)
-        return fflush(stdout) == 0 ? 0 : 1;
-    fprintf(stderr, "%s: %s\n", strerrorname_np(-task.result), task.error.text);
-    return 1;
+    }
+    threads_left = vm_peer_leave();
+    failed = task.result != 0 || fflush(stdout) != 0;
+    if (task.result != 0)
+        fprintf(stderr, "%s: %s\n", strerrorname_np(-task.result), task.error.text);
+    if (threads_left)
+        _exit(failed);
+    return failed;
 }

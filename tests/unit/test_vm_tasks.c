@@ -374,12 +374,23 @@ static void peers_that_are_none(void **state)
     assert_string_equal(tasks[STAND_INS + 1].error.text, "");
 }
 
+/* For how the program ends. */
+static void threads_were_left(void **state)
+{
+    (void)state;
+    assert_true(vm_peer_leave());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_are_run_and_tell_how),   cmocka_unit_test(they_run_at_once),
-        cmocka_unit_test(one_that_hangs_is_given_up), cmocka_unit_test(all_hang),
-        cmocka_unit_test(stopped_before_any),         cmocka_unit_test(stopped_while_one_hangs),
+        cmocka_unit_test(all_are_run_and_tell_how),
+        cmocka_unit_test(they_run_at_once),
+        cmocka_unit_test(one_that_hangs_is_given_up),
+        cmocka_unit_test(threads_were_left),
+        cmocka_unit_test(all_hang),
+        cmocka_unit_test(stopped_before_any),
+        cmocka_unit_test(stopped_while_one_hangs),
         cmocka_unit_test(peers_that_are_none),
     };
 

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -245,6 +246,7 @@ static void free_lets_go_of_what_hangs(void **state)
     struct fate fates[HANGING] = {
         {.hangs = true}, {.hangs = true}, {.hangs = true}, {.hangs = true}, {.hangs = true}};
     struct workers *workers;
+    unsigned left_before = workers_left_behind();
 
     (void)state;
     assert_int_equal(workers_new(&workers), 0);
@@ -261,6 +263,7 @@ static void free_lets_go_of_what_hangs(void **state)
         end(&fates[i]);
         assert_true(reaches(&fates[i].freed, 1));
     }
+    assert_int_equal(workers_left_behind(), left_before + HANGING);
 }
 
 static void free_runs_what_was_handed_over(void **state)
@@ -281,6 +284,44 @@ static void free_runs_what_was_handed_over(void **state)
         assert_int_equal(now_is(&fates[i].ended), 1); /* such as the closing of a connection */
         assert_int_equal(now_is(&fates[i].freed), 1);
     }
+}
+
+static pthread_key_t key;
+static atomic_bool thread_is_gone;
+
+/* What a library does in a thread that ends, and some time before it comes to that. */
+static void slow_destructor(void *unused)
+{
+    (void)unused;
+    usleep(100000);
+    atomic_store(&thread_is_gone, true);
+}
+
+static void run_and_keep(struct job *base)
+{
+    pthread_setspecific(key, base);
+    run(base);
+}
+
+/* exit() may come right behind, and would free what such a destructor frees. */
+static void free_waits_for_the_very_end_of_threads(void **state)
+{
+    struct fate fate = {.hangs = false};
+    struct workers *workers;
+    struct job *job = new_job(&fate);
+    unsigned left_before = workers_left_behind();
+
+    (void)state;
+    assert_int_equal(pthread_key_create(&key, slow_destructor), 0);
+    assert_int_equal(workers_new(&workers), 0);
+    job->run = run_and_keep;
+    assert_int_equal(workers_submit(workers, job), 0);
+    assert_true(workers_wait(workers, job, clock_monotonic_s() + LONG_S));
+    job->free(job);
+    workers_free(workers, LONG_S);
+    assert_true(atomic_load(&thread_is_gone));
+    assert_int_equal(workers_left_behind(), left_before);
+    assert_int_equal(pthread_key_delete(key), 0);
 }
 
 static void a_pool_without_jobs_is_freed(void **state)
@@ -399,6 +440,7 @@ int main(void)
         POOL_TEST(an_abandoned_job_is_freed_once_when_it_ends),
         POOL_TEST(free_lets_go_of_what_hangs),
         POOL_TEST(free_runs_what_was_handed_over),
+        POOL_TEST(free_waits_for_the_very_end_of_threads),
         POOL_TEST(a_pool_without_jobs_is_freed),
         POOL_TEST(many_jobs_are_all_run_once),
         POOL_TEST(threads_are_used_again),
