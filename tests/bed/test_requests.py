@@ -95,7 +95,7 @@ def check_bad(host, vm):
 
     cut = {"damage": lambda text: text[:-30], "age": 100}
     expected = {
-        put(host, other(), "alpha", "beta", "gamma", -100, -1): "expired 1 s ago",
+        put(host, other(), "alpha", "beta", "gamma", -100, -1): ": it expired ",
         put(host, other(), "alpha", "beta", "nowhere"): "names nowhere, which is no configured host",
         put(host, other(), "alpha", "beta", "foreign"): "names foreign, which is no configured host",
         put(host, other(), "alpha", "beta", "resting"): "resting is in maintenance",
