@@ -113,12 +113,32 @@ struct vm_domains {
 int vm_domains_read(struct vm_peer *peer, struct vm_domains *ret_domains, struct error *err);
 void vm_domains_release(struct vm_domains *domains);
 
+enum vm_file_kind {
+    VM_FILE_PLAIN,    /* lies on no other: a kernel, NVRAM, what a device writes to */
+    VM_FILE_ARGUMENT, /* of QEMU's command line: may be anything */
+    VM_FILE_IMAGE,    /* a disk, or a layer of one */
+};
+
+/* What a guest can write to tells nothing about itself: only the XML has the format. */
+struct vm_file {
+    char *path; /* of an image it may be relative, to where libvirt's process is ("/") */
+    enum vm_file_kind kind;
+    char *format; /* of an image, as the XML says; NULL: it does not say */
+};
+
+struct vm_files {
+    struct vm_file *files;
+    size_t count, capacity;
+};
+void vm_files_release(struct vm_files *files);
+
 /*
  * Every file that a domain names, be it active, defined or saved: disks of the
  * live, the inactive and the managed-save XML with all layers, CD-ROMs, NVRAM,
- * kernels ..., as they are written there. -EIO where one domain cannot be asked:
- * what is not known to be unused is in use.
+ * kernels ..., as they are written there; a file more than once where it is said
+ * to be different things. -EIO where one domain cannot be asked: what is not
+ * known to be unused is in use.
  */
-int vm_files_in_use(struct vm_peer *peer, struct vm_lines *ret_paths, struct error *err);
+int vm_files_in_use(struct vm_peer *peer, struct vm_files *ret_files, struct error *err);
 
 #endif

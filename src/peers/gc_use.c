@@ -32,14 +32,30 @@ static void visit_free(void *context)
 
 /* ---- in the thread -------------------------------------------------------------------- */
 
-/* The files of an image; the backing files may lie anywhere. */
-static int add_layers(struct visit *visit, const char *path, struct error *err)
+/* Can the file name others? What is raw cannot, whatever its guest has written to it. */
+static bool may_have_layers(const struct vm_file *file)
 {
-    const struct image_options options = {.follow_backing_outside = true};
+    static const char *const formats[] = {"qcow2", "qcow", "qed", "vmdk"};
+
+    if (file->format == NULL)
+        return file->kind != VM_FILE_PLAIN;
+    for (size_t i = 0; i < ARRAY_LENGTH(formats); i++) {
+        if (strcmp(file->format, formats[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The files of an image; the backing files may lie anywhere. */
+static int add_layers(struct visit *visit, const char *path, const char *format, struct error *err)
+{
+    const struct image_options options = {.format = format, .follow_backing_outside = true};
     struct image_layer *layers = NULL;
     size_t count = 0;
     int rc = image_look(path, &options, &layers, &count, err);
 
+    if (rc == -ENOMEDIUM && format == NULL)
+        return 0; /* an empty drive */
     if (rc < 0)
         return error_prefix(err, rc, "what %s is made of cannot be known", path);
     for (size_t i = 0; i < count && rc == 0; i++) {
@@ -62,18 +78,38 @@ static int add_directory(struct visit *visit, const char *path)
     return resolved != NULL ? gc_uses_add(&visit->uses, &use) : 0;
 }
 
-static int add_path(struct visit *visit, const char *path, struct error *err)
+/* What is missing may lie in a file system that is not mounted: nobody knows what it is made of. */
+static int add_missing(struct visit *visit, const struct vm_file *file, struct error *err)
 {
-    struct gc_use use = {.path = (char *)path};
+    const struct gc_use use = {.path = file->path};
+
+    if ((errno != ENOENT && errno != ENOTDIR) || file->path[0] != '/')
+        return error_set(err, -errno, "%s, which a domain names: %s", file->path, strerror(errno));
+    if (file->kind == VM_FILE_IMAGE && may_have_layers(file))
+        return error_set(err, -errno,
+                         "%s, which a domain names, is missing: what it is made of cannot be known",
+                         file->path);
+    return gc_uses_add(&visit->uses, &use);
+}
+
+static int add_file(struct visit *visit, const struct vm_file *file, struct error *err)
+{
+    CLEANUP(cleanup_free) char *absolute = NULL;
+    const char *path = file->path;
+    struct gc_use use = {.path = file->path};
     struct stat status;
 
-    if (path[0] != '/')
-        return 0;
-    if (stat(path, &status) < 0) {
-        if (errno != ENOENT && errno != ENOTDIR)
-            return error_set(err, -errno, "%s, which a domain names: %s", path, strerror(errno));
-        return gc_uses_add(&visit->uses, &use);
+    /* libvirt, and QEMU with it, is in "/". */
+    if (path[0] != '/') {
+        if (asprintf(&absolute, "/%s", path) < 0) {
+            absolute = NULL;
+            return -ENOMEM;
+        }
+        use.path = absolute;
+        path = absolute;
     }
+    if (stat(path, &status) < 0)
+        return add_missing(visit, file, err);
     use.is_directory = S_ISDIR(status.st_mode);
     use.device = status.st_dev;
     use.inode = status.st_ino;
@@ -81,24 +117,26 @@ static int add_path(struct visit *visit, const char *path, struct error *err)
         return -ENOMEM;
     if (use.is_directory)
         return add_directory(visit, path);
-    return S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) ? add_layers(visit, path, err) : 0;
+    if (!may_have_layers(file) || !(S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)))
+        return 0;
+    return add_layers(visit, path, file->format, err);
 }
 
 static int visit_run(void *context, struct error *err)
 {
     struct visit *visit = context;
-    struct vm_lines paths = {NULL, 0, 0};
+    struct vm_files files = {NULL, 0, 0};
     struct vm_peer *peer = NULL;
     int rc = vm_peer_open(visit->uri, &peer, err);
 
     if (rc == 0 && visit->refresh)
         rc = vm_peer_refresh(peer, visit->pool, err);
     else if (rc == 0)
-        rc = vm_files_in_use(peer, &paths, err);
+        rc = vm_files_in_use(peer, &files, err);
     vm_peer_close(peer);
-    for (size_t i = 0; i < paths.count && rc == 0; i++)
-        rc = add_path(visit, paths.lines[i], err);
-    vm_lines_release(&paths);
+    for (size_t i = 0; i < files.count && rc == 0; i++)
+        rc = add_file(visit, &files.files[i], err);
+    vm_files_release(&files);
     return rc == -ENOMEM ? error_set(err, rc, "out of memory") : rc;
 }
 

@@ -113,32 +113,37 @@ bool volume_look(struct vm_peer *peer, const char *path, virStorageVolPtr *ret_v
     return *ret_volume || virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL;
 }
 
-/* The path that the volume's XML says it lies on; NULL. */
-static int layer_below(struct vm_peer *peer, const char *path, char **ret_below)
+/* The path that the volume's XML says it lies on; NULL. A raw one lies on nothing. */
+static int layer_below(struct vm_peer *peer, const char *path, char **ret_below, bool *ret_is_raw)
 {
     CLEANUP(cleanup_volume) virStorageVolPtr volume = NULL;
     CLEANUP(cleanup_free) char *xml = NULL;
     CLEANUP(xml_cleanup) xmlDocPtr tree = NULL;
     xmlNode *backing;
+    char format[16];
 
     *ret_below = NULL;
+    *ret_is_raw = false;
     volume = virStorageVolLookupByPath(peer->connection, path);
     xml = volume ? virStorageVolGetXMLDesc(volume, 0) : NULL;
     if (!xml || xml_parse(text_of(xml, strlen(xml)), "volume XML", "volume", &tree, NULL) < 0)
         return 0;
     backing = xml_child(xmlDocGetRootElement(tree), "backingStore");
+    xml_attribute(xml_child(backing, "format"), "type", format, sizeof(format));
+    *ret_is_raw = strcmp(format, "raw") == 0;
     return xml_content_dup(xml_child(backing, "path"), ret_below);
 }
 
 int volume_layers(struct vm_peer *peer, const char *path, struct vm_lines *layers)
 {
     const char *above = path;
+    bool is_raw = false;
 
     /* A chain that bites its own tail ends as well. */
-    while (layers->count < MAX_LAYERS) {
+    while (layers->count < MAX_LAYERS && !is_raw) {
         CLEANUP(cleanup_free) char *below = NULL;
 
-        if (layer_below(peer, above, &below) < 0)
+        if (layer_below(peer, above, &below, &is_raw) < 0)
             return -ENOMEM;
         if (!below || below[0] != '/' || strcmp(below, path) == 0 || lines_have(layers, below))
             return 0;

@@ -11,7 +11,7 @@ struct asking {
     struct vm_peer *peer;
     const struct vm_move *vm;
     struct vm_lines *obstacles, *unknown;
-    struct vm_lines known; /* files that the host says it has */
+    struct vm_files known; /* files that the host says it has */
     bool has_no_machine;   /* to ask of a CPU for */
     bool is_lost;          /* the connection: no further answer will come */
 };
@@ -227,7 +227,7 @@ static int ask_file(struct asking *asking, const char *path)
 {
     CLEANUP(cleanup_volume) virStorageVolPtr volume = NULL;
 
-    if (lines_have(&asking->known, path))
+    if (files_have(&asking->known, path))
         return 0;
     if (!volume_look(asking->peer, path, &volume))
         return vm_lines_add(asking->unknown,
@@ -270,7 +270,7 @@ int vm_move_ask(struct vm_peer *peer, const struct vm_move *vm, const char *own_
     struct asking asking = {.peer = peer, .vm = vm, .obstacles = &obstacles, .unknown = &unknown};
     int r = ask_all(&asking, own_host_uuid);
 
-    vm_lines_release(&asking.known);
+    vm_files_release(&asking.known);
     if (r < 0)
         return error_set(err, r, "out of memory");
     if (asking.is_lost)

@@ -2,6 +2,8 @@
 /* Removes what a failed move leaves at the destination. */
 #include "vm/move_left.h"
 
+#include "vm/files_xml.h"
+
 #include <errno.h>
 #include <libvirt/virterror.h>
 
@@ -22,7 +24,7 @@ int move_left_expect(struct vm_peer *to, const struct disk_list *disks,
 }
 
 /* True: nothing is there any more. */
-static bool remove_one(struct vm_peer *to, const char *path, const struct vm_lines *in_use)
+static bool remove_one(struct vm_peer *to, const char *path, const struct vm_files *in_use)
 {
     CLEANUP(cleanup_volume) virStorageVolPtr volume = NULL;
 
@@ -30,12 +32,12 @@ static bool remove_one(struct vm_peer *to, const char *path, const struct vm_lin
         return false;
     if (!volume)
         return true;
-    return in_use && !lines_have(in_use, path) && virStorageVolDelete(volume, 0) == 0;
+    return in_use && !files_have(in_use, path) && virStorageVolDelete(volume, 0) == 0;
 }
 
 void move_left_remove(struct vm_peer *to, const struct vm_lines *missing, struct error *err)
 {
-    CLEANUP(vm_lines_release) struct vm_lines in_use = {NULL, 0, 0};
+    CLEANUP(vm_files_release) struct vm_files in_use = {NULL, 0, 0};
     bool known = missing->count > 0 && vm_files_in_use(to, &in_use, NULL) == 0;
 
     for (size_t i = 0; i < missing->count; i++)

@@ -181,6 +181,35 @@ def check_unknown(host):
     bed.require(rows[name]["result"] == "removed", rows)
 
 
+def check_formats(host):
+    """The definition says what a disk is, not what its guest has written to it; what is missing is not known."""
+    spare, kept = f"{IMAGES}/spare2.img", f"{IMAGES}/spare3.img"
+    name = lease(host, image(host, spare))
+    overlay(host, f"{IMAGES}/raw1.img", spare)
+    overlay(host, f"{IMAGES}/raw2.img", image(host, f"{IMAGES}/never.img"))
+    os.unlink(host.path(f"{IMAGES}/never.img"))
+    for guest in ("raw1", "raw2"):
+        define(host, guest, f"{IMAGES}/{guest}.img")
+    host.virsh("pool-refresh", "default")
+    _, rows, _ = gc(host)
+    bed.require(rows[name]["result"] == "removed", f"a guest's header: {rows}")
+    # A relative path is one below "/".
+    name = lease(host, image(host, spare))
+    define(host, "relative", spare[1:])
+    _, rows, _ = gc(host)
+    bed.require(rows[name]["result"] == "released", f"a relative path: {rows}")
+    host.virsh("undefine", "relative")
+    name = lease(host, image(host, kept))
+    define(host, "unmounted", overlay(host, f"{IMAGES}/unmounted.qcow2", kept), "qcow2")
+    os.rename(host.path(f"{IMAGES}/unmounted.qcow2"), host.path(f"{OTHER}/unmounted.qcow2"))
+    _, rows, err = gc(host, status=1)
+    bed.require(rows[name]["result"] == "kept" and "unmounted.qcow2, which a domain names, is missing" in err and
+                err.count("\n") == 1, f"a missing overlay: {rows} {err}")
+    os.rename(host.path(f"{OTHER}/unmounted.qcow2"), host.path(f"{IMAGES}/unmounted.qcow2"))
+    _, rows, _ = gc(host)
+    bed.require(rows[name]["result"] == "released", rows)
+
+
 def check_rest(host):
     """Expired requests, damaged ones, old notes and unfinished files go; young ones stay."""
     index, notes, cache = three_hosts.INDEX, "/var/lib/setmov/requests", "/var/lib/setmov/peers"
@@ -236,6 +265,7 @@ def check(hosts):
         file.write(f"[setmov]\nlog = {LOG}\n[hook]\ndirectories = /var/lib/none {IMAGES}\n")
     check_images(host)
     check_unknown(host)
+    check_formats(host)
     check_rest(host)
     check_one_at_a_time(host)
 

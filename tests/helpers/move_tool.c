@@ -121,12 +121,13 @@ static int run_domains(struct vm_peer *peer, char **arguments, struct error *err
 
 static int run_files(struct vm_peer *peer, char **arguments, struct error *err)
 {
-    struct vm_lines paths = {NULL, 0, 0};
-    int r = vm_files_in_use(peer, &paths, err);
+    struct vm_files files = {NULL, 0, 0};
+    int r = vm_files_in_use(peer, &files, err);
 
     (void)arguments;
-    print_lines("file", &paths);
-    vm_lines_release(&paths);
+    for (size_t i = 0; i < files.count; i++)
+        printf("file %s\n", files.files[i].path);
+    vm_files_release(&files);
     return r;
 }
 

@@ -384,25 +384,46 @@ static void every_file_that_is_named_is_found_once(void **state)
         "<loader type='pflash'>/l.fd</loader><nvram template='/t.fd'>/n.fd</nvram></os>"
         "<metadata><a:plan xmlns:a='urn:a' file='/meta'>/meta2</a:plan></metadata>"
         "<devices><disk><source file='/d'/><backingStore><source file='/b'/></backingStore>"
-        "<mirror file='/m'/></disk><disk><source file='/d'/></disk><disk><source file='relative'/>"
-        "</disk><disk><source dev='/dev/vg/a,b=c'/></disk></devices><description><![CDATA[/c]]>"
+        "<mirror><format type='raw'/><source file='/m'/></mirror></disk><disk><source "
+        "file='/d'/></disk><disk><source file='relative'/>"
+        "</disk><disk><driver type='qcow2'/><source file='/d'><reservations><source path='/s'/>"
+        "</reservations></source></disk><serial><source path='/log'/></serial><disk><source "
+        "dev='/dev/vg/a,b=c'/></disk></devices><description><![CDATA[/c]]>"
         "</description><q:commandline><q:arg value='file=/q.raw,if=none,other=/o'/>"
         "<q:arg value='file=/two,,parts,if=none'/><q:arg value='file=/open,'/>"
         "<q:arg value='{&quot;filename&quot;:&quot;/j s.raw&quot;,&quot;a&quot;:&quot;a/b&quot;}'/>"
         "<q:arg value='file:/u.raw'/></q:commandline></domain>";
-    static const char *const expected[] = {
-        "/k", "/l.fd",  "/t.fd", "/n.fd",      "/d",    "/b",       "/m",    "/dev/vg/a,b=c",
-        "/c", "/q.raw", "/o",    "/two,parts", "/open", "/j s.raw", "/u.raw"};
-    CLEANUP(vm_lines_release) struct vm_lines paths = {NULL, 0, 0};
+    static const struct {
+        const char *path;
+        enum vm_file_kind kind;
+        const char *format;
+    } expected[] = {
+        {"/k", VM_FILE_PLAIN, ""},        {"/l.fd", VM_FILE_PLAIN, ""},
+        {"/t.fd", VM_FILE_PLAIN, ""},     {"/n.fd", VM_FILE_PLAIN, ""},
+        {"/d", VM_FILE_IMAGE, "raw"},     {"/b", VM_FILE_IMAGE, ""},
+        {"/m", VM_FILE_IMAGE, "raw"},     {"relative", VM_FILE_IMAGE, "raw"},
+        {"/d", VM_FILE_IMAGE, "qcow2"},   {"/s", VM_FILE_PLAIN, ""},
+        {"/log", VM_FILE_PLAIN, ""},      {"/dev/vg/a,b=c", VM_FILE_IMAGE, "raw"},
+        {"/c", VM_FILE_PLAIN, ""},        {"/q.raw", VM_FILE_IMAGE, ""},
+        {"/o", VM_FILE_ARGUMENT, ""},     {"/two,parts", VM_FILE_IMAGE, ""},
+        {"/open", VM_FILE_IMAGE, ""},     {"/j s.raw", VM_FILE_IMAGE, ""},
+        {"/u.raw", VM_FILE_ARGUMENT, ""},
+    };
+    CLEANUP(vm_files_release) struct vm_files files = {NULL, 0, 0};
     struct error err = {""};
 
     (void)state;
-    assert_int_equal(files_xml_add(text(xml), "domain XML", "domain", &paths, NULL), 0);
-    assert_int_equal(paths.count, ARRAY_LENGTH(expected));
-    for (size_t i = 0; i < paths.count; i++)
-        assert_string_equal(paths.lines[i], expected[i]);
+    assert_int_equal(files_xml_add(text(xml), "domain XML", "domain", &files, NULL), 0);
+    assert_int_equal(files.count, ARRAY_LENGTH(expected));
+    for (size_t i = 0; i < files.count; i++) {
+        const struct vm_file *file = &files.files[i];
+
+        assert_string_equal(file->path, expected[i].path);
+        assert_int_equal(file->kind, expected[i].kind);
+        assert_string_equal(file->format ? file->format : "", expected[i].format);
+    }
     assert_int_equal(files_xml_add(text("<domain><a/></domain>"), "snapshot XML", "domainsnapshot",
-                                   &paths, &err),
+                                   &files, &err),
                      -EBADMSG);
     assert_string_equal(err.text, "snapshot XML: the root is not <domainsnapshot>");
 }
