@@ -24,13 +24,17 @@ def not_answering(collectd, name):
     return [line for line in collectd.notifications() if f"VM {name} does not answer" in line]
 
 
+def in_a_row(rows):
+    return all(b[0] - a[0] == 1 for a, b in zip(rows[-3:], rows[-2:]))
+
+
 def wait_others(collectd, names, moment, what):
     """Disk figures, which only the monitor tells, of all of them, three seconds in a row."""
     for name in names:
-        rows = bed.poll(lambda name=name: len(rows_since(collectd, name, moment)) > 3 and rows_since(collectd, name, moment),
-                        30, f"{what}: disk figures of {name}")
-        late = [b[0] for a, b in zip(rows[-3:], rows[-2:]) if b[0] - a[0] != 1]
-        bed.require(not late, f"{what}: {name} has gaps before {late}")
+        def has_three(name=name):
+            rows = rows_since(collectd, name, moment)
+            return len(rows) > 3 and in_a_row(rows)
+        bed.poll(has_three, 30, f"{what}: disk figures of {name}, three seconds in a row")
 
 
 def test_start(host, hung, others):
