@@ -223,17 +223,37 @@ static void release(struct gc *gc, const struct entry *entry, const struct gc_us
         report(gc, entry, PEERS_GC_RELEASED, "kept for good: a domain names it; lease removed");
 }
 
-static void judge(struct gc *gc, const struct entry *entry, const struct gc_uses *uses)
+static const struct gc_use *find_use(const struct entry *entry, const struct gc_uses *uses)
 {
     const struct gc_suspect suspect = {entry->lease.path, entry->image.resolved,
                                        entry->image.device, entry->image.inode};
-    const struct gc_use *use = gc_uses_find(uses, &suspect);
+
+    return gc_uses_find(uses, &suspect);
+}
+
+/* True: nobody uses it, and it is locked. */
+static bool lock_unused(struct gc *gc, const struct entry *entry, const struct gc_uses *uses)
+{
+    const struct gc_use *use = find_use(entry, uses);
     struct error why = {""};
 
     if (use != NULL)
         release(gc, entry, use);
-    else if (entry->image.is_busy)
-        report(gc, entry, PEERS_GC_KEPT, "kept: a process has it open, and locked");
+    else if (gc_image_lock(&entry->image, &why) < 0)
+        report(gc, entry, PEERS_GC_KEPT, "kept: %s", why.text);
+    else
+        return true;
+    return false;
+}
+
+/* Of one that is locked. */
+static void remove_unused(struct gc *gc, const struct entry *entry, const struct gc_uses *uses)
+{
+    const struct gc_use *use = find_use(entry, uses);
+    struct error why = {""};
+
+    if (use != NULL)
+        release(gc, entry, use);
     else if (!gc->options->dry_run && gc_image_remove(&entry->image, &why) < 0)
         report(gc, entry, PEERS_GC_FAILED, "cannot be removed: %s", why.text);
     else if (remove_lease(gc, entry))
@@ -241,17 +261,44 @@ static void judge(struct gc *gc, const struct entry *entry, const struct gc_uses
                gc->options->dry_run ? "would be removed" : "removed");
 }
 
-/* Those that nobody has open are locked: who is not among the users now cannot become one. */
-static int judge_batch(struct gc *gc, struct error *err)
+static int ask(struct gc *gc, double timeout_s, struct gc_uses *ret_uses)
 {
-    CLEANUP(gc_uses_release) struct gc_uses uses = {NULL, 0, 0};
-    int rc = gc->count > 0 ? gc_uses_read(gc->config, gc->options->stopped, gc->options->context,
-                                          &uses, &gc->trouble)
-                           : 0;
+    if (gc->count == 0)
+        return 0;
+    return gc_uses_read(gc->config, timeout_s, gc->options->stopped, gc->options->context, ret_uses,
+                        &gc->trouble);
+}
+
+/* Only those stay in the batch that nobody uses. */
+static void lock_batch(struct gc *gc, const struct gc_uses *uses)
+{
+    size_t count = 0;
 
     for (size_t i = 0; i < gc->count; i++) {
+        if (lock_unused(gc, &gc->entries[i], uses))
+            gc->entries[count++] = gc->entries[i];
+        else
+            entry_release(&gc->entries[i]);
+    }
+    gc->count = count;
+}
+
+/*
+ * libvirt may take its time. So it is asked before anything is locked, and again
+ * of the few that are: who is not among the users then cannot become one.
+ */
+static int judge_batch(struct gc *gc, struct error *err)
+{
+    CLEANUP(gc_uses_release) struct gc_uses uses = {NULL, 0, 0}, again = {NULL, 0, 0};
+    int rc = ask(gc, GC_USES_TIMEOUT_S, &uses);
+
+    if (rc == 0) {
+        lock_batch(gc, &uses);
+        rc = ask(gc, GC_LOCKED_TIMEOUT_S, &again);
+    }
+    for (size_t i = 0; i < gc->count; i++) {
         if (rc == 0)
-            judge(gc, &gc->entries[i], &uses);
+            remove_unused(gc, &gc->entries[i], &again);
         else if (rc != -ECANCELED)
             report(gc, &gc->entries[i], PEERS_GC_KEPT, "kept: what is in use cannot be known");
         entry_release(&gc->entries[i]);

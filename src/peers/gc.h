@@ -46,12 +46,17 @@ bool gc_is_unfinished(const char *name);
 
 /* ---- what libvirt and images say (gc_use.c) ----------------------------------------- */
 
+/* Of every domain's images the headers are read. */
+#define GC_USES_TIMEOUT_S 300.0
+/* While images are locked, a VM that starts with one of them fails. */
+#define GC_LOCKED_TIMEOUT_S 30.0
+
 /*
  * Every file that a domain of this host names, and every file that those images
  * are made of. Fails where anything of it cannot be known.
  */
-int gc_uses_read(const struct config *config, bool (*stopped)(void *context), void *context,
-                 struct gc_uses *ret_uses, struct error *err);
+int gc_uses_read(const struct config *config, double timeout_s, bool (*stopped)(void *context),
+                 void *context, struct gc_uses *ret_uses, struct error *err);
 
 /* libvirt sees that files are gone. */
 int gc_refresh(const struct config *config, bool (*stopped)(void *context), void *context,
@@ -59,13 +64,12 @@ int gc_refresh(const struct config *config, bool (*stopped)(void *context), void
 
 /* ---- one image (gc_image.c) ----------------------------------------------------------- */
 
-/* An image that is held open, and locked, where that can be, so that no QEMU can begin to use it. */
+/* An image that is held open. */
 struct gc_image {
     int directory, fd; /* -1: none */
     char *resolved;
     char *name; /* in the directory; points into `resolved` */
     uint64_t device, inode, bytes;
-    bool is_busy; /* the lock was not got: somebody has it open */
 };
 
 enum gc_look {
@@ -76,6 +80,8 @@ enum gc_look {
 
 enum gc_look gc_image_open(const struct config *config, const struct catalog_lease *lease,
                            struct gc_image *ret_image, struct error *ret_why);
+/* Until it is closed no QEMU can begin to use it. -EBUSY: one does. */
+int gc_image_lock(const struct gc_image *image, struct error *err);
 int gc_image_remove(const struct gc_image *image, struct error *err);
 void gc_image_close(struct gc_image *image);
 

@@ -106,7 +106,6 @@ static bool is_born_later(int fd, const struct catalog_lease *lease)
 static enum gc_look open_file(const struct catalog_lease *lease, struct gc_image *image,
                               struct error *why)
 {
-    const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat status;
 
     image->fd = openat(image->directory, image->name,
@@ -122,10 +121,6 @@ static enum gc_look open_file(const struct catalog_lease *lease, struct gc_image
     if (status.st_dev != lease->device || status.st_ino != lease->inode ||
         is_born_later(image->fd, lease))
         return keep(why, "it is not the file that the lease lists, but another one of that name");
-    /* As QEMU, which holds locks on single bytes of what it has open. */
-    image->is_busy = fcntl(image->fd, F_OFD_SETLK, &lock) < 0;
-    if (image->is_busy && errno != EAGAIN && errno != EACCES)
-        return keep(why, "it cannot be locked: %s", strerror(errno));
     image->device = status.st_dev;
     image->inode = status.st_ino;
     image->bytes = (uint64_t)status.st_blocks * 512;
@@ -156,6 +151,18 @@ enum gc_look gc_image_open(const struct config *config, const struct catalog_lea
     else
         gc_image_close(&image);
     return look;
+}
+
+int gc_image_lock(const struct gc_image *image, struct error *err)
+{
+    const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    /* As QEMU, which holds locks on single bytes of what it has open. */
+    if (fcntl(image->fd, F_OFD_SETLK, &lock) == 0)
+        return 0;
+    if (errno == EAGAIN || errno == EACCES)
+        return error_set(err, -EBUSY, "a process has it open, and locked");
+    return error_set(err, -errno, "it cannot be locked: %s", strerror(errno));
 }
 
 int gc_image_remove(const struct gc_image *image, struct error *err)

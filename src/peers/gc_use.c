@@ -8,8 +8,6 @@
 #include <sys/stat.h>
 
 #define REFRESH_TIMEOUT_S 60.0
-/* Of every domain's images the headers are read. */
-#define USES_TIMEOUT_S 300.0
 
 /* A visit in a thread: it owns what it was told, and what it brings. */
 struct visit {
@@ -157,8 +155,9 @@ static struct visit *visit_new(const struct config *config, bool refresh)
     return NULL;
 }
 
-static int pay_visit(const struct config *config, bool refresh, bool (*stopped)(void *context),
-                     void *context, struct gc_uses *ret_uses, struct error *err)
+static int pay_visit(const struct config *config, bool refresh, double timeout_s,
+                     bool (*stopped)(void *context), void *context, struct gc_uses *ret_uses,
+                     struct error *err)
 {
     struct vm_task task = {.run = visit_run, .release = visit_free};
     struct visit *visit = visit_new(config, refresh);
@@ -167,8 +166,7 @@ static int pay_visit(const struct config *config, bool refresh, bool (*stopped)(
     if (visit == NULL)
         return error_set(err, -ENOMEM, "out of memory");
     task.context = visit;
-    rc = vm_tasks_run(&task, 1, 1, refresh ? REFRESH_TIMEOUT_S : USES_TIMEOUT_S, stopped, context,
-                      err);
+    rc = vm_tasks_run(&task, 1, 1, timeout_s, stopped, context, err);
     if (rc == 0 && task.result < 0)
         rc = error_set(err, task.result, "%s: %s", config->setmov.connect, task.error.text);
     if (rc == 0 && ret_uses != NULL) {
@@ -180,14 +178,14 @@ static int pay_visit(const struct config *config, bool refresh, bool (*stopped)(
     return rc;
 }
 
-int gc_uses_read(const struct config *config, bool (*stopped)(void *context), void *context,
-                 struct gc_uses *ret_uses, struct error *err)
+int gc_uses_read(const struct config *config, double timeout_s, bool (*stopped)(void *context),
+                 void *context, struct gc_uses *ret_uses, struct error *err)
 {
-    return pay_visit(config, false, stopped, context, ret_uses, err);
+    return pay_visit(config, false, timeout_s, stopped, context, ret_uses, err);
 }
 
 int gc_refresh(const struct config *config, bool (*stopped)(void *context), void *context,
                struct error *err)
 {
-    return pay_visit(config, true, stopped, context, NULL, err);
+    return pay_visit(config, true, REFRESH_TIMEOUT_S, stopped, context, NULL, err);
 }

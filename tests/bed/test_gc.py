@@ -5,6 +5,8 @@
 import fcntl
 import json
 import os
+import signal
+import socket
 import struct
 import subprocess
 import time
@@ -251,6 +253,33 @@ def check_rest(host):
         bed.require(os.path.exists(host.path(path)), f"{path} was removed")
 
 
+def check_locks(host):
+    """While libvirt is asked what is in use, nothing is locked: a VM that starts meanwhile gets its image."""
+    name = lease(host, image(host, f"{IMAGES}/spare4.img"))
+    configuration, deaf = "/etc/setmov/deaf.conf", "/var/lib/setmov/deaf"
+    with open(host.path("/etc/setmov/setmov.conf"), encoding="utf-8") as file:
+        text = file.read().replace("[setmov]\n", f"[setmov]\nconnect = qemu+unix:///system?socket={deaf}\n")
+    with open(host.path(configuration), "w", encoding="utf-8") as file:
+        file.write(text)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(host.path(deaf))
+        listener.listen()
+        listener.settimeout(30)
+        process = host.start("setmov", "gc", "--config", configuration, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            with listener.accept()[0], open(host.path(f"{IMAGES}/spare4.img"), "rb") as file:
+                try:
+                    fcntl.fcntl(file, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 100, 1, 0))
+                except BlockingIOError:
+                    raise bed.Failed("an image is locked while libvirt is asked") from None
+                os.kill(bed.child_of(process), signal.SIGTERM)
+                process.wait(30)
+        finally:
+            process.kill()
+    _, rows, _ = gc(host)
+    bed.require(rows[name]["result"] == "removed", rows)
+
+
 def check_one_at_a_time(host):
     with open(host.path(f"{LEASES}/lock"), "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -267,6 +296,7 @@ def check(hosts):
     check_unknown(host)
     check_formats(host)
     check_rest(host)
+    check_locks(host)
     check_one_at_a_time(host)
 
 
