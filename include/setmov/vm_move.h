@@ -54,6 +54,7 @@ struct vm_move {
      * save image ...
      */
     struct vm_lines obstacles;
+    size_t passing; /* so many of them are jobs, which end */
 };
 
 /*

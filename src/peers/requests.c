@@ -124,12 +124,18 @@ static int take(struct run *run, const char *name, struct items *forwards, struc
 
     if (rc == -ENOMEM)
         return rc;
+    if (rc == -EISDIR) {
+        keep(run, name);
+        requests_report(run->options, name, NULL, PEERS_REQUEST_DROPPED, "passed over: %s",
+                        why.text);
+        return 0;
+    }
     if (rc < 0) {
         if (rc != -ENOENT)
             take_damaged(run, name, age_s, &why);
         return 0;
     }
-    facts = requests_facts_of(run->config, &run->state, &item.request.vm);
+    facts = requests_facts_of(run->config, &run->state, &item.request);
     requests_judge(&item.request, name, &facts, &item.verdict);
     if (item.verdict.action == REQUESTS_DROP) {
         drop(run, name, &item.request, item.verdict.reason);
@@ -297,7 +303,7 @@ static char *find_holder(const struct run *run, const struct uuid *uuid)
 static int follow(struct run *run, struct item *item, struct error *err)
 {
     CLEANUP(cleanup_free) char *holder = find_holder(run, &item->request.vm);
-    struct requests_facts facts = requests_facts_of(run->config, &run->state, &item->request.vm);
+    struct requests_facts facts = requests_facts_of(run->config, &run->state, &item->request);
     const struct items one = {item, 1, 1};
     int rc;
 
@@ -360,7 +366,7 @@ static int move(struct run *run, const struct item *item, struct error *err)
 
 static int carry_out(struct run *run, struct item *item, struct error *err)
 {
-    struct requests_facts facts = requests_facts_of(run->config, &run->state, &item->request.vm);
+    struct requests_facts facts = requests_facts_of(run->config, &run->state, &item->request);
     struct requests_visit *visit = NULL;
     struct error why = {""};
     int rc;
@@ -386,6 +392,11 @@ static int carry_out(struct run *run, struct item *item, struct error *err)
         break;
     case REQUESTS_OFF:
         drop(run, item->name, &item->request, "the VM does not run");
+        break;
+    case REQUESTS_BUSY:
+        keep(run, item->name);
+        requests_report(run->options, item->name, &item->request, PEERS_REQUEST_KEPT,
+                        "kept until it expires: %s", requests_visit_obstacle(visit));
         break;
     case REQUESTS_STUCK:
         rc = begin(run, item, err);
@@ -432,7 +443,7 @@ int peers_requests(const struct config *config, const struct peers_requests_opti
         return requests_list_all(config, options, err);
     rc = requests_state_open(config, &run.state, err);
     if (rc == 0) {
-        requests_forget(&run.state, config->hook.request_expiry_s, false);
+        requests_forget(&run.state, false);
         rc = run_rounds(&run, err);
     }
     requests_names_release(&run.kept);

@@ -21,8 +21,8 @@
 struct requests_facts {
     const struct config *config;
     int64_t now_s;
-    bool was_begun;     /* a move of this VM, within request-expiry */
-    bool was_forwarded; /* from here, though this host was said to have it; within request-expiry */
+    bool was_begun;     /* a move of this VM, within request-expiry or since the request was made */
+    bool was_forwarded; /* from here, though this host was said to have it; alike */
 };
 
 enum requests_action { REQUESTS_DROP, REQUESTS_FORWARD, REQUESTS_MOVE };
@@ -59,14 +59,17 @@ int requests_state_open(const struct config *config, struct requests_state *ret_
                         struct error *err);
 void requests_state_release(struct requests_state *state);
 
-/* Is there a note that is younger than `within_s`? */
-bool requests_was_noted(const struct requests_state *state, const struct uuid *uuid,
+/*
+ * Is there a note for the VM that is younger than `within_s`, or than the
+ * request? How long that is believed its refuser says, not this host.
+ */
+bool requests_was_noted(const struct requests_state *state, const struct catalog_request *request,
                         const char *suffix, uint64_t within_s);
 /* Leaves one, over an older one: a line for who looks there. */
 int requests_note(const struct requests_state *state, const struct uuid *uuid, const char *suffix,
                   const char *text, struct error *err);
-/* Removes notes that are older; returns how many (there are, with `dry_run`). */
-size_t requests_forget(const struct requests_state *state, uint64_t within_s, bool dry_run);
+/* Removes notes that are older than any request; returns how many (there are, with `dry_run`). */
+size_t requests_forget(const struct requests_state *state, bool dry_run);
 
 /* Names in the index directory that end as requests do, ascending; at most PEERS_REQUESTS_MAX. */
 struct requests_names {
@@ -78,7 +81,8 @@ int requests_list(const char *index, struct requests_names *ret_names, struct er
 void requests_names_release(struct requests_names *names);
 
 /*
- * Reads one. -ENOENT: it is gone; -EINVAL and the like: damaged, with its age in
+ * Reads one. -ENOENT: it is gone; -EISDIR: it is a directory, which nobody can
+ * have meant, and stays; -EINVAL and the like: damaged, with its age in
  * `ret_age_s`, which is there in any case but -ENOENT.
  */
 int requests_read(const char *index, const char *name, struct catalog_request *ret_request,
@@ -89,7 +93,7 @@ int requests_remove(const char *index, const char *name, struct error *err);
 
 struct requests_facts requests_facts_of(const struct config *config,
                                         const struct requests_state *state,
-                                        const struct uuid *uuid);
+                                        const struct catalog_request *request);
 
 void requests_report(const struct peers_requests_options *options, const char *name,
                      const struct catalog_request *request, enum peers_request_result result,
@@ -109,8 +113,14 @@ enum requests_visit_kind {
     REQUESTS_VISIT_MOVE,
 };
 
-/* What a look found. */
-enum requests_found { REQUESTS_HERE, REQUESTS_OFF, REQUESTS_GONE, REQUESTS_STUCK };
+/* What a look found; STUCK: it cannot move; BUSY: only now, for a job that will end. */
+enum requests_found {
+    REQUESTS_HERE,
+    REQUESTS_OFF,
+    REQUESTS_GONE,
+    REQUESTS_STUCK,
+    REQUESTS_BUSY,
+};
 
 /* `host`: the other one. NULL: no memory. */
 struct requests_visit *requests_visit_new(enum requests_visit_kind kind,
@@ -121,6 +131,6 @@ int requests_visit_text(struct requests_visit *visit, const char *name, const ch
 void requests_visit_free(void *context); /* the visit; NULL is fine */
 int requests_visit_run(void *context, struct error *err);
 enum requests_found requests_visit_found(const struct requests_visit *visit);
-const char *requests_visit_obstacle(const struct requests_visit *visit); /* REQUESTS_STUCK */
+const char *requests_visit_obstacle(const struct requests_visit *visit); /* REQUESTS_STUCK, _BUSY */
 
 #endif

@@ -92,10 +92,10 @@ static bool is_younger(const struct stat *status, uint64_t within_s)
     return age_s >= -REQUESTS_CLOCK_S && (age_s < 0 || (uint64_t)age_s < within_s);
 }
 
-bool requests_was_noted(const struct requests_state *state, const struct uuid *uuid,
+bool requests_was_noted(const struct requests_state *state, const struct catalog_request *request,
                         const char *suffix, uint64_t within_s)
 {
-    CLEANUP(cleanup_free) char *path = note_path(state, uuid, suffix);
+    CLEANUP(cleanup_free) char *path = note_path(state, &request->vm, suffix);
     struct stat status;
 
     /* Not known whether: then rather not a second time. */
@@ -103,7 +103,11 @@ bool requests_was_noted(const struct requests_state *state, const struct uuid *u
         return true;
     if (lstat(path, &status) < 0)
         return errno != ENOENT;
-    return is_younger(&status, within_s);
+    if (is_younger(&status, within_s))
+        return true;
+    /* Else one of before: by the clock of its refuser, which may be ahead of this one. */
+    return is_younger(&status, REQUESTS_LONGEST_S) &&
+           request->made_s <= status.st_mtim.tv_sec + REQUESTS_CLOCK_S;
 }
 
 int requests_note(const struct requests_state *state, const struct uuid *uuid, const char *suffix,
@@ -118,7 +122,7 @@ int requests_note(const struct requests_state *state, const struct uuid *uuid, c
     return peers_write_small(path, line, strlen(line), err);
 }
 
-size_t requests_forget(const struct requests_state *state, uint64_t within_s, bool dry_run)
+size_t requests_forget(const struct requests_state *state, bool dry_run)
 {
     DIR *entries = opendir(state->path);
     const struct dirent *entry;
@@ -131,7 +135,7 @@ size_t requests_forget(const struct requests_state *state, uint64_t within_s, bo
             !ends_with(entry->d_name, REQUESTS_FORWARDED_SUFFIX))
             continue;
         if (fstatat(dirfd(entries), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
-            is_younger(&status, within_s))
+            is_younger(&status, REQUESTS_LONGEST_S))
             continue;
         if (dry_run || unlinkat(dirfd(entries), entry->d_name, 0) == 0)
             removed++;
@@ -230,6 +234,8 @@ int requests_read(const char *index, const char *name, struct catalog_request *r
     if (lstat(path, &status) < 0)
         return error_set(err, -errno, "%s: %s", name, strerror(errno));
     *ret_age_s = time(NULL) - status.st_mtim.tv_sec;
+    if (S_ISDIR(status.st_mode))
+        return error_set(err, -EISDIR, "it is a directory");
     if (!S_ISREG(status.st_mode))
         return error_set(err, -EINVAL, "it is no regular file");
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);

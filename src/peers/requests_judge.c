@@ -109,7 +109,8 @@ static void judge_move(const struct catalog_request *request, const struct reque
     else if (target->maintenance)
         drop(verdict, "%.100s is in maintenance", request->target);
     else if (facts->was_begun)
-        drop(verdict, "another one for this VM was carried out, or tried, a short time ago");
+        drop(verdict, "another one for this VM was carried out, or tried, since it was made or a "
+                      "short time ago");
     else
         *verdict = (struct requests_verdict){.action = REQUESTS_MOVE, .host = target};
 }

@@ -84,7 +84,7 @@ static void note_found(struct requests_visit *visit, const struct vm_move *vm)
     } else if (!vm->active) {
         visit->found = REQUESTS_OFF;
     } else if (vm->obstacles.count > 0) {
-        visit->found = REQUESTS_STUCK;
+        visit->found = vm->obstacles.count > vm->passing ? REQUESTS_STUCK : REQUESTS_BUSY;
         string_copy(visit->obstacle, sizeof(visit->obstacle), vm->obstacles.lines[0]);
     }
 }

@@ -6,15 +6,16 @@
 #include <stdarg.h>
 
 struct requests_facts requests_facts_of(const struct config *config,
-                                        const struct requests_state *state, const struct uuid *uuid)
+                                        const struct requests_state *state,
+                                        const struct catalog_request *request)
 {
     uint64_t within_s = config->hook.request_expiry_s;
 
     return (struct requests_facts){
         .config = config,
         .now_s = time(NULL),
-        .was_begun = requests_was_noted(state, uuid, REQUESTS_DONE_SUFFIX, within_s),
-        .was_forwarded = requests_was_noted(state, uuid, REQUESTS_FORWARDED_SUFFIX, within_s),
+        .was_begun = requests_was_noted(state, request, REQUESTS_DONE_SUFFIX, within_s),
+        .was_forwarded = requests_was_noted(state, request, REQUESTS_FORWARDED_SUFFIX, within_s),
     };
 }
 
@@ -52,7 +53,7 @@ static void list_one(const struct config *config, const struct peers_requests_op
         requests_report(options, name, NULL, PEERS_REQUEST_WAITS, "cannot be read: %s", why.text);
         return;
     }
-    facts = requests_facts_of(config, state, &request.vm);
+    facts = requests_facts_of(config, state, &request);
     requests_judge(&request, name, &facts, &verdict);
     if (verdict.action == REQUESTS_DROP)
         requests_report(options, name, &request, PEERS_REQUEST_WAITS, "will be dropped: %s",
@@ -90,7 +91,7 @@ static bool is_expired(const struct config *config, const char *name)
     int64_t age_s = 0, now_s = time(NULL);
     int rc = requests_read(config->setmov.index, name, &request, &age_s, &why);
 
-    if (rc == -ENOENT || rc == -ENOMEM)
+    if (rc == -ENOENT || rc == -ENOMEM || rc == -EISDIR)
         return false;
     if (rc < 0)
         return age_s > REQUESTS_DAMAGED_S || age_s < -REQUESTS_CLOCK_S;
@@ -102,6 +103,7 @@ int peers_requests_expire(const struct config *config, bool dry_run, size_t *ret
 {
     CLEANUP(requests_names_release) struct requests_names names = {NULL, 0, 0};
     struct requests_state state = {NULL, -1};
+    struct error why = {""};
     size_t removed = 0;
     int rc = requests_state_open(config, &state, err);
 
@@ -111,15 +113,16 @@ int peers_requests_expire(const struct config *config, bool dry_run, size_t *ret
     }
     if (rc == 0)
         rc = requests_list(config->setmov.index, &names, err);
-    for (size_t i = 0; i < names.count && rc == 0; i++) {
+    for (size_t i = 0; rc == 0 && i < names.count; i++) {
         if (!is_expired(config, names.names[i]))
             continue;
-        if (!dry_run)
-            rc = requests_remove(config->setmov.index, names.names[i], err);
-        removed += rc == 0;
+        if (dry_run || requests_remove(config->setmov.index, names.names[i], &why) == 0)
+            removed++;
     }
+    if (rc == 0 && why.text[0] != '\0')
+        rc = error_set(err, -EIO, "%s", why.text);
     if (rc == 0)
-        *ret_removed = removed + requests_forget(&state, config->hook.request_expiry_s, dry_run);
+        *ret_removed = removed + requests_forget(&state, dry_run);
     requests_state_release(&state);
     return rc;
 }

@@ -100,10 +100,11 @@ static int check_job(virDomainPtr domain, const char *handle, struct vm_move *vm
     virTypedParamsFree(parameters, count);
     if (type != VIR_DOMAIN_JOB_BOUNDED && type != VIR_DOMAIN_JOB_UNBOUNDED)
         return 0;
-    return vm_lines_add(&vm->obstacles, "%s (virsh domjobinfo %s)", name_of_operation(operation),
-                        handle) < 0
-               ? no_memory(err)
-               : 0;
+    if (vm_lines_add(&vm->obstacles, "%s (virsh domjobinfo %s)", name_of_operation(operation),
+                     handle) < 0)
+        return no_memory(err);
+    vm->passing++;
+    return 0;
 }
 
 /* Where libvirt cannot be asked of block jobs, the XML still shows the mirrors. */
@@ -117,10 +118,12 @@ static int check_block_jobs(virDomainPtr domain, const struct disk_list *disks, 
 
         if (!runs && !disk->is_empty)
             runs = virDomainGetBlockJobInfo(domain, disk->target, &info, 0) == 1;
-        if (runs &&
-            vm_lines_add(&vm->obstacles, "a block job of disk '%s' runs (virsh blockjob %s %s)",
+        if (!runs)
+            continue;
+        if (vm_lines_add(&vm->obstacles, "a block job of disk '%s' runs (virsh blockjob %s %s)",
                          disk->target, handle, disk->target) < 0)
             return no_memory(err);
+        vm->passing++;
     }
     return 0;
 }

@@ -234,12 +234,14 @@ def check_rest(host):
         put(f"{directory}/lock")
     expired, good = request(-1), request(100)
     gone = [put(expired[0], text=expired[1]), put(f"{index}/{uuid.uuid4()}.request", 100),
-            put(f"{notes}/{uuid.uuid4()}.done", 1000), put(f"{notes}/{uuid.uuid4()}.forwarded", 1000)]
+            put(f"{notes}/{uuid.uuid4()}.done", 8 * 86400), put(f"{notes}/{uuid.uuid4()}.forwarded", 8 * 86400)]
     unfinished = [put(f"{directory}/.name.AbCdEf.tmp", 7200)
                   for directory in (index, cache, f"{cache}/hosts/beta", f"{cache}/about/beta", notes, LEASES)]
-    stay = [put(good[0], text=good[1]), put(f"{index}/{uuid.uuid4()}.request", 10), put(f"{notes}/{uuid.uuid4()}.done", 10),
+    stay = [put(good[0], text=good[1]), put(f"{index}/{uuid.uuid4()}.request", 10), put(f"{notes}/{uuid.uuid4()}.done", 5 * 86400),
             put(f"{index}/.name.XyCdEf.tmp", 600), put(f"{index}/.hidden", 7200), put(f"{index}/name.AbCdEf.tmp", 7200),
             put(f"{cache}/known", 7200)]
+    os.mkdir(host.path(f"{index}/00000000-0000-0000-0000-000000000000.request"))
+    os.utime(host.path(f"{index}/00000000-0000-0000-0000-000000000000.request"), (1, 1))
     # Whoever writes a fingerprint holds the lock, however old the file is.
     with open(host.path(f"{index}/lock"), "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -125,6 +125,10 @@ def check_bad(host, vm):
     # A link is as old as it is.
     expect(rows, link, "nothing", "")
     bed.require(waiting(host) == sorted([young, link]), f"left: {waiting(host)}")
+    os.mkdir(host.path(f"{three_hosts.INDEX}/a.request"))
+    os.utime(host.path(f"{three_hosts.INDEX}/a.request"), (1, 1))
+    expect(requests(host), "a.request", "dropped", "passed over: it is a directory")
+    os.rmdir(host.path(f"{three_hosts.INDEX}/a.request"))
     bed.require(host.state("vm1") == "running", "vm1 did not stay")
     for name in (young, link):
         os.unlink(host.path(f"{three_hosts.INDEX}/{name}"))
@@ -149,11 +153,20 @@ def check_refused(hosts, vm):
     """A move that fails is not tried again, and the VM stays."""
     hosts.beta.hook("refuse", "#!/bin/sh\n[ \"$2\" != migrate ] || { echo 'not today' >&2; exit 1; }\n")
     name = put(hosts.alpha, vm, "alpha", "gamma", "beta")
+    hosts.alpha.virsh("blockcopy", "vm1", "vda", "--transient-job", f"{three_hosts.IMAGES}/copy.img")
+    expect(requests(hosts.alpha, status=1), name, "kept", "kept until it expires: a block job")
+    bed.require(waiting(hosts.alpha) == [name], "a request is gone for a job that ends")
+    hosts.alpha.virsh("blockjob", "vm1", "vda", "--abort")
+    os.unlink(hosts.alpha.path(f"{three_hosts.IMAGES}/copy.img"))
     rows = requests(hosts.alpha, status=1)
     expect(rows, name, "failed", "not moved to beta, as gamma asked: ")
     bed.require("not today" in rows[name]["text"], rows)
     hosts.beta.hook("refuse", None)
     name = put(hosts.alpha, vm, "alpha", "gamma", "beta")
+    expect(requests(hosts.alpha), name, "dropped", "another one for this VM was carried out, or tried")
+    # Its refuser lets it live longer than this host lets notes.
+    os.utime(hosts.alpha.path(f"{NOTES}/{vm}.done"), (time.time() - 80000,) * 2)
+    put(hosts.alpha, vm, "alpha", "gamma", "beta", made=-80100, expires=9000)
     expect(requests(hosts.alpha), name, "dropped", "another one for this VM was carried out, or tried")
     bed.require(where(hosts, "vm1") == ["alpha"] and not waiting(hosts.alpha), f"vm1 is on {where(hosts, 'vm1')}")
     os.unlink(hosts.alpha.path(f"{NOTES}/{vm}.done"))
