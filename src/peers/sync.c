@@ -223,23 +223,33 @@ static int add_reading(const struct sync *sync, const char *path,
     return peers_write_small(path, text, length, err);
 }
 
-static void keep_load(struct sync *sync, const struct part *part,
-                      const struct peers_outcome *outcome)
+/* What lies in the place of one host's file is that host's problem; a disk that is full is all's. */
+static int note_file(struct sync *sync, int rc, const struct error *why, struct error *err)
+{
+    if (rc == -EISDIR || rc == -EEXIST || rc == -ELOOP)
+        return error_set(err, rc, "%s", why->text);
+    note_disk(sync, why);
+    return 0;
+}
+
+static int keep_load(struct sync *sync, const struct part *part,
+                     const struct peers_outcome *outcome, struct error *err)
 {
     CLEANUP(cleanup_free)
     char *path = peers_cache_path(sync->config->sync.cache, CATALOG_ABOUT_NAME, part->member.name,
                                   CATALOG_LOAD_NAME);
     struct error why = {""};
+    int rc;
 
     if (!outcome->has_facts || outcome->facts.busy_ns == UNKNOWN_U64 ||
         outcome->facts.total_ns == UNKNOWN_U64 || path == NULL)
-        return;
-    if (add_reading(sync, path, outcome, &why) < 0)
-        note_disk(sync, &why);
+        return 0;
+    rc = add_reading(sync, path, outcome, &why);
+    return rc < 0 ? note_file(sync, rc, &why, err) : 0;
 }
 
-static void keep_state(struct sync *sync, struct part *part, const struct peers_outcome *outcome,
-                       int code, const struct error *error)
+static int keep_state(struct sync *sync, struct part *part, const struct peers_outcome *outcome,
+                      int code, const struct error *error, struct error *err)
 {
     CLEANUP(cleanup_free)
     char *path = peers_cache_path(sync->config->sync.cache, CATALOG_ABOUT_NAME, part->member.name,
@@ -247,6 +257,7 @@ static void keep_state(struct sync *sync, struct part *part, const struct peers_
     struct peers_state *state = &part->member.state;
     char text[PEERS_STATE_BYTES];
     struct error why = {""};
+    int rc;
 
     state->tried_s = time(NULL);
     state->problem.text[0] = '\0';
@@ -262,8 +273,29 @@ static void keep_state(struct sync *sync, struct part *part, const struct peers_
     }
     text_make_one_line(state->problem.text);
     peers_state_encode(state, text);
-    if (path != NULL && peers_write_small(path, text, strlen(text), &why) < 0)
-        note_disk(sync, &why);
+    if (path == NULL)
+        return 0;
+    rc = peers_write_small(path, text, strlen(text), &why);
+    return rc < 0 ? note_file(sync, rc, &why, err) : 0;
+}
+
+/* Leaves what was found in the host's files. The first thing that went wrong is what is said. */
+static int keep(struct sync *sync, struct part *part, const struct peers_outcome *outcome, int code,
+                struct error *error)
+{
+    struct error why = {""};
+    int rc = keep_load(sync, part, outcome, &why);
+
+    if (code == 0 && rc < 0) {
+        code = rc;
+        *error = why;
+    }
+    rc = keep_state(sync, part, outcome, code, error, &why);
+    if (code == 0 && rc < 0) {
+        code = rc;
+        *error = part->member.state.problem = why;
+    }
+    return code;
 }
 
 /* This host's own index is at hand: is it there? */
@@ -320,10 +352,8 @@ static void conclude(struct sync *sync, struct part *part, struct peers_result *
 
         code = own < 0 ? own : code;
     }
-    if (code != -EAGAIN && code != -ECANCELED) {
-        keep_load(sync, part, &outcome);
-        keep_state(sync, part, &outcome, code, &error);
-    }
+    if (code != -EAGAIN && code != -ECANCELED)
+        code = keep(sync, part, &outcome, code, &error);
     *ret_result = outcome.result;
     ret_result->name = part->member.name;
     ret_result->code = code;

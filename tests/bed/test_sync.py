@@ -448,6 +448,20 @@ def check_full(alpha, beta):
     alpha.run("umount", cache)
 
 
+def check_in_the_way(alpha):
+    """What lies in the place of a host's file costs that host's row only, and is named."""
+    for name, make in (("load", os.mkdir), ("load", os.mkfifo), ("state", os.mkdir), ("state", os.mkfifo)):
+        inner = f"{CACHE}/about/beta/{name}"
+        if os.path.exists(alpha.path(inner)):
+            os.unlink(alpha.path(inner))
+        make(alpha.path(inner))
+        rows = sync(alpha, status=1)
+        bed.require(inner in rows["beta"]["error"] and rows["gamma"]["result"] == "read", f"{make} {name}: {rows}")
+        (os.rmdir if make is os.mkdir else os.unlink)(alpha.path(inner))
+        rows = sync(alpha)
+        bed.require(rows["beta"]["result"] == "read", f"{name} is out of the way: {rows}")
+
+
 def check_budget(alpha, beta):
     """A small budget: the next run goes on, until all is there."""
     cache = "/var/lib/setmov/budget"
@@ -505,6 +519,7 @@ def run(hosts):
     check_stalled(alpha, beta)
     check_lies(alpha, beta)
     check_full(alpha, beta)
+    check_in_the_way(alpha)
     check_down(alpha, beta, gamma)
     check_budget(alpha, beta)
     check_at_once(alpha)
