@@ -96,8 +96,8 @@ struct fingerprint_progress {
 
 struct fingerprint_build_options {
     /*
-     * That read and digest; 0: one a processor this process may use, at most 8. Three
-     * more read where QEMU interprets the image.
+     * That read and digest; 0: one a processor this process may use, at most 8. Two more
+     * read where QEMU interprets the image.
      */
     unsigned threads;
     size_t memory_bytes; /* for digests that are not on disk; 0: 512 MiB; at least 16 MiB is used */

@@ -17,8 +17,8 @@
 #define PROGRESS_NS           100000000L
 /* What is read stays in the processor's own cache until it is digested. */
 #define CHUNK_RAW ((size_t)256 << 10)
-/* qemu-nbd wants more to do at once. */
-#define CHUNK_OTHER ((size_t)2 << 20)
+/* Enough for qemu-nbd, which several ask; larger ones would fall out of the cache as well. */
+#define CHUNK_OTHER ((size_t)512 << 10)
 /* Blocks in a chunk, so that few groups of blocks are filled only in part. */
 #define CHUNK_BLOCKS ((size_t)64)
 

@@ -10,7 +10,7 @@
  * While workers digest, so many others wait for what qemu-nbd reads: with fewer
  * it has nothing to do at times. They take memory, but no processor.
  */
-#define BUILD_READERS 3U
+#define BUILD_READERS 2U
 
 /* Blocks that are digested at once: some whole groups. */
 #define BUILD_BATCH ((size_t)512)

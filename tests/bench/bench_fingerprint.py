@@ -88,10 +88,12 @@ def qcow2_image(image, title):
                       environment=NBD_ENVIRONMENT)
     untuned = Contestant("the same, malloc as it comes", [HELPERS / "nbd_reader", "qcow2", image])
     one, two = setmov(image, 512, "md5", 1), setmov(image, 512, "md5", 2)
-    compete([read, untuned, one, two], image)
-    show(title, [read, untuned, one, two])
+    index = setmov(image, 4096, "sha256", 2)
+    compete([read, untuned, one, two, index], image)
+    show(title, [read, untuned, one, two, index])
     ratio("wall of setmov (md5 512, 1 thread), in that of reading only", one.wall / read.wall, "to reach: 1.3")
     ratio("wall of setmov (md5 512, 2 threads), in that of reading only", two.wall / read.wall, "to reach: 1.3")
+    ratio("wall of setmov (sha256 4096, 2 threads), in that of reading only", index.wall / read.wall)
 
 
 def same_count(image):
