@@ -182,14 +182,29 @@ static bool volume_size(struct vm_peer *peer, const char *path, uint64_t *ret_ca
     return true;
 }
 
+/* libvirtd opens whatever lies there, and waits for ever where that is a FIFO. */
+static bool is_no_disk(struct vm_peer *peer, const char *path)
+{
+    struct stat status;
+
+    return peer_is_local(peer) && path && stat(path, &status) == 0 && !S_ISREG(status.st_mode) &&
+           !S_ISBLK(status.st_mode);
+}
+
 /*
  * A disk of a VM that is off and named by pool and volume is known to its pool
  * alone. Nothing is freed behind the last question, which would forget its error.
  */
 bool disk_size(struct vm_peer *peer, virDomainPtr domain, const struct disk_facts *disk,
-               uint64_t *ret_capacity, uint64_t *ret_allocated)
+               uint64_t *ret_capacity, uint64_t *ret_allocated, const char **ret_problem)
 {
     virDomainBlockInfo block;
+
+    *ret_capacity = *ret_allocated = UNKNOWN_U64;
+    if (is_no_disk(peer, disk->path)) {
+        *ret_problem = "it is neither a file nor a block device";
+        return false;
+    }
 
     if (disk->pool && volume_size(peer, disk->path, ret_capacity, ret_allocated))
         return true;
@@ -199,5 +214,6 @@ bool disk_size(struct vm_peer *peer, virDomainPtr domain, const struct disk_fact
         return true;
     }
     *ret_capacity = *ret_allocated = UNKNOWN_U64;
+    *ret_problem = peer_last_message();
     return false;
 }

@@ -39,10 +39,10 @@ int volume_layers(struct vm_peer *peer, const char *path, struct vm_lines *layer
 
 /*
  * Virtual size, and bytes that the top layer takes, of a disk whose path is
- * known; both unknown where libvirt does not say: false, and its last error.
+ * known; both unknown where libvirt does not say, or must not be asked: false, and why.
  */
 bool disk_size(struct vm_peer *peer, virDomainPtr domain, const struct disk_facts *disk,
-               uint64_t *ret_capacity, uint64_t *ret_allocated);
+               uint64_t *ret_capacity, uint64_t *ret_allocated, const char **ret_problem);
 
 /* Bytes that a file takes; UNKNOWN_U64 where neither a pool nor this host's file system says. */
 uint64_t file_allocated(struct vm_peer *peer, const char *path);

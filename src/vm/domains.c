@@ -36,6 +36,7 @@ static int take_disk(struct vm_peer *peer, virDomainPtr domain, struct disk_fact
                      struct vm_domain *into, struct error *err)
 {
     struct vm_domain_disk found = {.target = NULL};
+    const char *problem;
     uint64_t allocated;
 
     if (!disk_goes_along(disk))
@@ -47,7 +48,7 @@ static int take_disk(struct vm_peer *peer, virDomainPtr domain, struct disk_fact
         return 0; /* not of this host, or nobody knows where it lies */
     if (array_reserve(&into->disks, &into->disk_capacity, into->disk_count + 1, sizeof(found)) < 0)
         return no_memory(err);
-    disk_size(peer, domain, disk, &found.capacity_bytes, &allocated); /* or unknown */
+    disk_size(peer, domain, disk, &found.capacity_bytes, &allocated, &problem); /* or unknown */
     found.target = strdup(disk->target);
     found.path = strdup(disk->path);
     into->disks[into->disk_count++] = found;

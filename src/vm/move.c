@@ -72,12 +72,14 @@ static uint64_t add_known(uint64_t sum, uint64_t more)
 static int measure(struct vm_peer *peer, virDomainPtr domain, struct disk_facts *disk,
                    struct vm_move_disk *into, struct vm_move *vm, struct error *err)
 {
+    const char *problem = "";
+
     if (!disk->has_chain && volume_layers(peer, disk->path, &disk->layers) < 0)
         return no_memory(err);
     into->layers = 1 + disk->layers.count;
-    if (!disk_size(peer, domain, disk, &into->capacity_bytes, &into->allocated_bytes)) {
+    if (!disk_size(peer, domain, disk, &into->capacity_bytes, &into->allocated_bytes, &problem)) {
         into->allocated_bytes = 0;
-        if (vm_lines_add(&vm->obstacles, "disk '%s': %s", disk->target, peer_last_message()) < 0)
+        if (vm_lines_add(&vm->obstacles, "disk '%s': %s", disk->target, problem) < 0)
             return no_memory(err);
     }
     for (size_t i = 0; i < disk->layers.count; i++)

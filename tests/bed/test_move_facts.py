@@ -4,6 +4,7 @@
 # test-timeout: 400
 import os
 import re
+import subprocess
 import uuid
 
 import bed
@@ -142,6 +143,21 @@ def check_files_of_this_host(host, peer):
     expect(ask(host, "sharer", peer, unknown=["whether it has the file /var/lib/setmov/ro: that lies in no pool there"]))
     host.virsh("destroy", "sharer")
     host.virsh("undefine", "sharer")
+
+
+def check_pipe(host):
+    """A FIFO in a disk's place: libvirtd, which would wait for its writer for ever, is not asked of it."""
+    os.mkfifo(host.path("/var/lib/setmov/pipe"))
+    define(host, "piped", disk("/var/lib/setmov/pipe", "vda"))
+    for words in (("read", HERE, "piped"), ("domains", HERE)):
+        try:
+            done = host.attempt(TOOL, *words, timeout=60)
+        except subprocess.TimeoutExpired:
+            raise bed.Failed(f"{words}: libvirtd waits for the FIFO") from None
+        bed.require(done.status == 0, f"{words}: {done}")
+        if words[0] == "read":
+            expect(done.out.splitlines(), "disk 'vda': it is neither a file nor a block device")
+    host.virsh("undefine", "piped")
 
 
 def check_saved(host):
@@ -307,6 +323,7 @@ def run(hosts):
     check_snapshots(alpha, beta)
     check_block_job(alpha, beta)
     check_files_of_this_host(alpha, beta)
+    check_pipe(alpha)
     check_saved(alpha)
     check_hosts(alpha, beta)
     check_networks(alpha, beta)
