@@ -57,6 +57,13 @@ int new_file_check(const struct new_file *file, struct error *err);
 /* Takes its name, over what has it. */
 int new_file_publish(struct new_file *file, struct error *err);
 
+/*
+ * A whole small file at once: beside, written, and renamed. `sync`: on the disk
+ * before it gets its name, so whole or old after a power failure as well.
+ */
+int new_file_replace(const char *path, const void *bytes, size_t length, bool sync,
+                     struct error *err);
+
 /* Closes, and removes what has no name yet. */
 void new_file_release(struct new_file *file);
 

@@ -186,3 +186,19 @@ int new_file_read(const struct new_file *file, void *bytes, size_t length, uint6
     }
     return 0;
 }
+
+int new_file_replace(const char *path, const void *bytes, size_t length, bool sync,
+                     struct error *err)
+{
+    struct new_file file = NEW_FILE_NONE;
+    int rc = new_file_beside(path, &file, err);
+
+    if (rc == 0)
+        rc = new_file_write(&file, bytes, length, 0, err);
+    if (rc == 0 && sync)
+        rc = new_file_sync(&file, err);
+    if (rc == 0)
+        rc = new_file_publish(&file, err);
+    new_file_release(&file);
+    return rc;
+}

@@ -182,22 +182,6 @@ static int make(struct catalog_merged_file *file, const struct catalog_kind *kin
     return rc;
 }
 
-/* Written beside its name, then renamed: who reads the old one goes on. */
-static int save(const struct catalog_merged_file *file, struct error *err)
-{
-    struct new_file output = NEW_FILE_NONE;
-    int rc = new_file_beside(file->path, &output, err);
-
-    if (rc == 0)
-        rc = new_file_write(&output, file->made, file->length, 0, err);
-    if (rc == 0) /* only its head is checked at each use */
-        rc = new_file_sync(&output, err);
-    if (rc == 0)
-        rc = new_file_publish(&output, err);
-    new_file_release(&output);
-    return rc;
-}
-
 /* ---- the contract ------------------------------------------------------------------------ */
 
 static int make_anew(struct catalog_merged_file *file, const struct catalog_kind *kind,
@@ -209,7 +193,7 @@ static int make_anew(struct catalog_merged_file *file, const struct catalog_kind
     if (rc == 0)
         rc = make(file, kind, options, err);
     if (rc == 0)
-        rc = save(file, err);
+        rc = new_file_replace(file->path, file->made, file->length, true, err);
     if (rc == 0)
         rc = catalog_merged_decode(file->made, file->length, &file->merged, err);
     return rc;

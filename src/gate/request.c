@@ -9,19 +9,6 @@
 
 #include <errno.h>
 
-static int write_file(const char *path, const char *text, size_t length, struct error *err)
-{
-    struct new_file file = NEW_FILE_NONE;
-    int rc = new_file_beside(path, &file, err);
-
-    if (rc == 0)
-        rc = new_file_write(&file, text, length, 0, err);
-    if (rc == 0)
-        rc = new_file_publish(&file, err);
-    new_file_release(&file);
-    return rc;
-}
-
 int gate_request(const struct gate_facts *facts, size_t better, int64_t now_s, struct error *err)
 {
     const struct gate_ranking *ranking = facts->ranking;
@@ -51,5 +38,5 @@ int gate_request(const struct gate_facts *facts, size_t better, int64_t now_s, s
         path = NULL;
         return error_set(err, -ENOMEM, "out of memory");
     }
-    return write_file(path, text, length, err);
+    return new_file_replace(path, text, length, false, err);
 }

@@ -228,16 +228,3 @@ int peers_list(const char *directory, struct peers_cached_list *ret_list, struct
     *ret_list = list;
     return 0;
 }
-
-int peers_write_small(const char *path, const void *bytes, size_t length, struct error *err)
-{
-    struct new_file file = NEW_FILE_NONE;
-    int rc = new_file_beside(path, &file, err);
-
-    if (rc == 0)
-        rc = new_file_write(&file, bytes, length, 0, err);
-    if (rc == 0)
-        rc = new_file_publish(&file, err);
-    new_file_release(&file);
-    return rc;
-}

@@ -404,7 +404,7 @@ static int keep_manifest(struct peers_host *host, int64_t made_s, const char *by
 
     if (!enter(host))
         return given_up(err);
-    rc = peers_write_small(host->manifest, bytes, length, err);
+    rc = new_file_replace(host->manifest, bytes, length, false, err);
     host->outcome.result.made_s = made_s;
     host->outcome.disk_failed |= rc < 0;
     leave(host);

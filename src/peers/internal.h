@@ -104,9 +104,6 @@ int peers_remove_others(const char *cache, const char *kind,
                         bool (*keep)(const struct config *config, const char *name),
                         const struct config *config, struct error *err);
 
-/* A small file, whole, replaced by rename. */
-int peers_write_small(const char *path, const void *bytes, size_t length, struct error *err);
-
 /* ---- reading from a peer (read.c) --------------------------------------------------------- */
 
 /* A volume of a peer's pool, and what it may cost. */

@@ -87,20 +87,10 @@ static int gather(const struct config *config, const struct peers_member *member
 static int write_known(const char *cache, const uint8_t *bytes, size_t length, struct error *err)
 {
     CLEANUP(cleanup_free) char *path = join(cache, CATALOG_KNOWN_NAME);
-    struct new_file file = NEW_FILE_NONE;
-    int rc;
 
     if (path == NULL)
         return error_set(err, -ENOMEM, "out of memory");
-    rc = new_file_beside(path, &file, err);
-    if (rc == 0)
-        rc = new_file_write(&file, bytes, length, 0, err);
-    if (rc == 0)
-        rc = new_file_sync(&file, err);
-    if (rc == 0)
-        rc = new_file_publish(&file, err);
-    new_file_release(&file);
-    return rc;
+    return new_file_replace(path, bytes, length, true, err);
 }
 
 static int make_known(const struct config *config, const struct peers_member *members, size_t count,

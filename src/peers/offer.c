@@ -170,20 +170,10 @@ static bool read_old(const char *path, struct catalog_manifest *ret_manifest)
 static int write_new(const char *path, const struct catalog_manifest *manifest, struct error *err)
 {
     CLEANUP(cleanup_free) char *text = NULL;
-    struct new_file file = NEW_FILE_NONE;
     size_t length = 0;
     int rc = catalog_manifest_encode(manifest, &text, &length, err);
 
-    if (rc == 0)
-        rc = new_file_beside(path, &file, err);
-    if (rc == 0)
-        rc = new_file_write(&file, text, length, 0, err);
-    if (rc == 0)
-        rc = new_file_sync(&file, err);
-    if (rc == 0)
-        rc = new_file_publish(&file, err);
-    new_file_release(&file);
-    return rc;
+    return rc < 0 ? rc : new_file_replace(path, text, length, true, err);
 }
 
 /* ---- the contract ----------------------------------------------------------------------------- */

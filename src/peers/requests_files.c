@@ -119,7 +119,7 @@ int requests_note(const struct requests_state *state, const struct uuid *uuid, c
         line = NULL;
         return error_set(err, -ENOMEM, "out of memory");
     }
-    return peers_write_small(path, line, strlen(line), err);
+    return new_file_replace(path, line, strlen(line), false, err);
 }
 
 size_t requests_forget(const struct requests_state *state, bool dry_run)

@@ -220,7 +220,7 @@ static int add_reading(const struct sync *sync, const char *path,
         rc = catalog_load_encode(&load, &text, &length);
     if (rc < 0)
         return error_set(err, rc, "out of memory");
-    return peers_write_small(path, text, length, err);
+    return new_file_replace(path, text, length, false, err);
 }
 
 /* What lies in the place of one host's file is that host's problem; a disk that is full is all's. */
@@ -275,7 +275,7 @@ static int keep_state(struct sync *sync, struct part *part, const struct peers_o
     peers_state_encode(state, text);
     if (path == NULL)
         return 0;
-    rc = peers_write_small(path, text, strlen(text), &why);
+    rc = new_file_replace(path, text, strlen(text), false, &why);
     return rc < 0 ? note_file(sync, rc, &why, err) : 0;
 }
 
