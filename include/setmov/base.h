@@ -116,6 +116,9 @@ bool string_ends_with(const char *string, const char *ending);
 int parse_double(const char *string, double *ret_value);
 int parse_u64(const char *string, uint64_t *ret_value);
 
+/* What a hexadecimal digit of either case stands for; -1: it is none. */
+int hexadecimal_digit(char digit);
+
 /* ---- text of doubtful origin -------------------------------------------------- */
 
 /*

@@ -151,6 +151,12 @@ int config_parse(const char *text, size_t length, const char *path, const char *
  */
 int config_read(const char *path, struct config *ret_config, struct error *err);
 
+/*
+ * The same, and with NULL the file at CONFIG_PATH, which may be missing: then
+ * all is as if it were there and empty.
+ */
+int config_read_or_default(const char *path, struct config *ret_config, struct error *err);
+
 void config_release(struct config *config);
 
 /*

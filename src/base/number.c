@@ -37,3 +37,14 @@ int parse_u64(const char *string, uint64_t *ret_value)
         return -EINVAL;
     return text_next_u64(&text, ret_value) ? 0 : -ERANGE;
 }
+
+int hexadecimal_digit(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    if (digit >= 'a' && digit <= 'f')
+        return digit - 'a' + 10;
+    if (digit >= 'A' && digit <= 'F')
+        return digit - 'A' + 10;
+    return -1;
+}

@@ -12,17 +12,6 @@ static bool is_hyphen_at(size_t i)
     return i == 8 || i == 13 || i == 18 || i == 23;
 }
 
-static int value_of_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 int uuid_parse(const char *string, struct uuid *ret_uuid)
 {
     struct uuid uuid = {{0}};
@@ -37,7 +26,7 @@ int uuid_parse(const char *string, struct uuid *ret_uuid)
                 return -EINVAL;
             continue;
         }
-        value = value_of_digit(string[i]);
+        value = hexadecimal_digit(string[i]);
         if (value < 0)
             return -EINVAL;
         uuid.bytes[digits / 2] = (uint8_t)(uuid.bytes[digits / 2] << 4 | value);

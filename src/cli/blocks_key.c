@@ -9,14 +9,6 @@
 
 #define KEY_DIGITS ((size_t)2 * DIGEST_KEY_BYTES)
 
-static int digit_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    digit |= 0x20;
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
 /* 32 bytes as they are, or as 64 digits in a line. */
 static int parse_key(const char *bytes, size_t length, uint8_t ret_key[DIGEST_KEY_BYTES])
 {
@@ -31,7 +23,7 @@ static int parse_key(const char *bytes, size_t length, uint8_t ret_key[DIGEST_KE
     if (length != KEY_DIGITS)
         return -EINVAL;
     for (size_t i = 0; i < DIGEST_KEY_BYTES; i++) {
-        int high = digit_value(bytes[2 * i]), low = digit_value(bytes[2 * i + 1]);
+        int high = hexadecimal_digit(bytes[2 * i]), low = hexadecimal_digit(bytes[2 * i + 1]);
 
         if (high < 0 || low < 0)
             return -EINVAL;

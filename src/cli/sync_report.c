@@ -34,8 +34,7 @@ struct sync_age sync_age(int64_t seconds)
 
 static bool is_whole(const struct peers_result *result)
 {
-    return (result->code == 0 || result->code == -EAGAIN) && result->damaged == 0 &&
-           !result->budget_ended;
+    return result->code == 0 && result->damaged == 0 && !result->budget_ended;
 }
 
 static bool is_asked_for(const struct peers_result *result, const char *const *only)

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <unistd.h>
 
 /* What the child works on. */
@@ -26,24 +25,6 @@ struct work {
 static const struct log_targets default_log = {.syslog = true};
 
 /* ---- what goes in -------------------------------------------------------------------- */
-
-/* As if an empty file were there. */
-static int read_nothing(struct config *ret_config, struct error *err)
-{
-    char name[HOST_NAME_MAX + 1] = "";
-
-    if (gethostname(name, sizeof(name)) < 0)
-        name[0] = '\0';
-    name[sizeof(name) - 1] = '\0';
-    return config_parse("", 0, CONFIG_PATH, name, ret_config, err);
-}
-
-static int read_config(const char *path, struct config *ret_config, struct error *err)
-{
-    int rc = config_read(path != NULL ? path : CONFIG_PATH, ret_config, err);
-
-    return rc == -ENOENT && path == NULL ? read_nothing(ret_config, err) : rc;
-}
 
 /* To its end, or to more than is taken. */
 static int read_xml(int fd, char **ret_bytes, size_t *ret_length, struct error *err)
@@ -179,7 +160,7 @@ static void work_child(void *context, int answer_fd)
     work->answer_fd = answer_fd;
     /* A file that is cut short is no reason to crash. */
     if (fingerprint_file_guard_install(&err) < 0 ||
-        read_config(work->call->config, &config, &err) < 0) {
+        config_read_or_default(work->call->config, &config, &err) < 0) {
         pass_by_error(work, &err);
         return;
     }

@@ -14,17 +14,6 @@
 #define ADDRESS_UNSUITABLE                                                                         \
     (0x01 | 0x08 | 0x20 | 0x40) /* temporary, failed, deprecated, tentative */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* The next word as a hexadecimal number of at most 8 digits. */
 static bool next_hex(struct text *text, uint32_t *ret_value)
 {
@@ -34,7 +23,7 @@ static bool next_hex(struct text *text, uint32_t *ret_value)
     if (!text_next_word(text, &word) || text_length(word) > 8)
         return false;
     for (const char *at = word.at; at < word.end; at++) {
-        int digit = hex_digit(*at);
+        int digit = hexadecimal_digit(*at);
 
         if (digit < 0)
             return false;
@@ -52,7 +41,7 @@ static bool next_address6(struct text *text, struct in6_addr *ret_address)
     if (!text_next_word(text, &word) || text_length(word) != 32)
         return false;
     for (size_t i = 0; i < 16; i++) {
-        int high = hex_digit(word.at[2 * i]), low = hex_digit(word.at[2 * i + 1]);
+        int high = hexadecimal_digit(word.at[2 * i]), low = hexadecimal_digit(word.at[2 * i + 1]);
 
         if (high < 0 || low < 0)
             return false;
