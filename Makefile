@@ -55,7 +55,7 @@ DEPS       := $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_TEST)
 # ---- what is built -----------------------------------------------------------
 
 # Stages in the order of docs/architecture.md; the library is all of them but cli.
-LIB_STAGES := base config digest host vm usage history image fingerprint similarity catalog placement transfer peers gate
+LIB_STAGES := base config digest host vm usage history image fingerprint similarity catalog placement transfer peers migrate gate
 LIB_SRC    := $(foreach s,$(LIB_STAGES),$(sort $(wildcard src/$(s)/*.c)))
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
 PLUGIN_SRC := $(sort $(wildcard plugins/*.c))

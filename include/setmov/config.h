@@ -60,6 +60,7 @@ struct config_host {
     char *migrate_uri;             /* where QEMU's own connection goes; NULL: libvirt decides */
     char *pool;                    /* libvirt pool of disk images */
     char *setmov_pool;             /* libvirt pool whose directory is that host's index */
+    char *incoming_pool;           /* libvirt pool that takes plans and parts */
     char *trust_domain;            /* only hosts of one domain learn of each other's blocks */
     uint64_t bandwidth_bits_per_s; /* of the line there; 0: not known */
     bool maintenance;              /* takes in no VMs */
@@ -86,7 +87,9 @@ struct config {
         struct config_block_sizes block_sizes;
         enum config_digest digest;
         char *key_file; /* there for CONFIG_DIGEST_KEYED, else NULL */
-        char *state;    /* directory: leases of images, requests that were carried out */
+        char *state;    /* directory: leases of images, requests that were carried out, journals */
+        char *incoming; /* directory of plans and parts that arrive */
+        char *incoming_pool; /* libvirt pool on it */
         struct config_log log;
     } setmov;
 

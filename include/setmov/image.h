@@ -38,8 +38,13 @@ struct image_options {
         *allowed;              /* further directories for backing files, NULL at the end; or NULL */
     uint64_t rate_bytes_per_s; /* 0: as fast as it goes */
     bool keep_cache;           /* do not drop from the page cache what was not there before */
-    unsigned connections;      /* to qemu-nbd; 0: default */
-    double patience_s;         /* how long it may be silent; 0: 60 s, and 30 s while it opens */
+    /*
+     * Only the top layer, as if it had no backing image: what it does not hold is
+     * IMAGE_HOLE, what it says is zero IMAGE_ZERO; both read as zeroes.
+     */
+    bool only_top;
+    unsigned connections; /* to qemu-nbd; 0: default */
+    double patience_s;    /* how long it may be silent; 0: 60 s, and 30 s while it opens */
     /*
      * Asked about ten times a second while image_open() waits, by its thread; true
      * ends it with -ECANCELED. May be NULL. Afterwards there is image_interrupt().

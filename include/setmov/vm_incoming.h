@@ -30,6 +30,12 @@ struct vm_incoming {
     struct vm_incoming_disk *disks;
     size_t disk_count, disk_capacity;
     size_t other_disks; /* network, volumes ... */
+    /*
+     * <setmov:plan name="NAME" sha256="64 hexadecimal digits"/> in <metadata>: the plan by which
+     * the disks are to be built (transfer_plan.h); NULL: none. The name may be anything.
+     */
+    char *plan_name;
+    uint8_t plan_sha256[32];
     bool
         has_override; /* <setmov:override xmlns:setmov="https://setmov.org/xmlns/domain/1"/> in <metadata> */
 };

@@ -11,7 +11,7 @@ import lint  # noqa: E402
 
 # Lowest first; a stage sees itself and those before it.
 STAGES = ["base", "config", "digest", "image", "fingerprint", "similarity", "catalog", "placement", "transfer",
-          "host", "vm", "usage", "history", "peers", "gate", "cli"]
+          "host", "vm", "usage", "history", "peers", "migrate", "gate", "cli"]
 # Above all stages but cli, which no plugin or hook needs.
 TOPS = {"plugins": STAGES[:-1], "hooks": ["base", "gate"]}
 
