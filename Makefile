@@ -8,6 +8,8 @@ DESTDIR  ?=
 COLLECTD_PLUGIN_DIR ?= /usr/lib/collectd
 # So does libvirt for hooks (and AppArmor lets libvirtd run nothing outside /etc/libvirt/hooks).
 LIBVIRT_HOOK_DIR    ?= /etc/libvirt/hooks/qemu.d
+# The program that the hook starts lies where libvirt does not take it for a hook.
+LIBVIRT_APPLY_DIR    = $(patsubst %/,%,$(dir $(LIBVIRT_HOOK_DIR:/=)))
 SYSTEMD_UNIT_DIR    ?= $(PREFIX)/lib/systemd/system
 ifeq ($(origin CC),default)
 CC       := gcc
@@ -42,6 +44,8 @@ CLI_LIBS        = $(VM_LIBS) $(call pkg,--libs,json-c librrd libnbd libzstd) -lm
 PLUGIN_LIBS     = $(VM_LIBS) -lm -lpthread
 # The hook may not call libvirt, and loads libxml2 itself (hooks/libxml2.h).
 HOOK_LIBS       = -Wl,--as-needed -lm -lpthread -ldl
+# What the hook starts reads images, and may not call libvirt either.
+APPLY_LIBS      = $(call pkg,--libs,libxml-2.0 libnbd libzstd) -lm -lpthread
 
 # ---- packages (Debian 12) ----------------------------------------------------
 
@@ -59,7 +63,8 @@ LIB_STAGES := base config digest host vm usage history image fingerprint similar
 LIB_SRC    := $(foreach s,$(LIB_STAGES),$(sort $(wildcard src/$(s)/*.c)))
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
 PLUGIN_SRC := $(sort $(wildcard plugins/*.c))
-HOOK_SRC   := $(sort $(wildcard hooks/*.c))
+HOOK_SRC   := hooks/qemu.c hooks/libxml2.c
+APPLY_SRC  := hooks/apply.c
 UNIT_SRC   := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_SRC   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC  := $(sort $(wildcard tests/bench/bench_*.c))
@@ -72,13 +77,14 @@ LIB        := $(BUILD)/libsetmov.a
 PLUGIN     := $(BUILD)/plugins/setmov.so
 PROGRAM    := $(BUILD)/setmov
 HOOK       := $(BUILD)/hooks/setmov
+APPLY      := $(BUILD)/hooks/setmov-apply
 UNIT_BIN   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRC))
 FUZZ_BIN   := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCH_BIN  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 HELPER_BIN := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(HELPER_SRC))
 
 .PHONY: all test-programs
-all: $(PROGRAM) $(PLUGIN) $(HOOK) ## Build the program, the collectd plugin and the libvirt hook into build/ (the default).
+all: $(PROGRAM) $(PLUGIN) $(HOOK) $(APPLY) ## Build the program, the collectd plugin and the libvirt hook with what it starts into build/ (the default).
 test-programs: $(UNIT_BIN) $(FUZZ_BIN) $(HELPER_BIN)
 
 .DELETE_ON_ERROR:
@@ -123,6 +129,10 @@ $(PLUGIN): $(call obj,$(PLUGIN_SRC)) $(LIB)
 $(HOOK): $(call obj,$(HOOK_SRC)) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(HOOK_LIBS)
+
+$(APPLY): $(call obj,$(APPLY_SRC)) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(APPLY_LIBS)
 
 # Tests that include a header of src/cli or plugins get those parts too; the linker takes what they use.
 PARTS := $(BUILD)/libcli.a $(BUILD)/libplugin.a
@@ -275,6 +285,7 @@ chroot-check: ## `make check` in a fresh Debian 12 in a temporary directory (roo
 BINDIR := $(DESTDIR)$(PREFIX)/bin
 LIBDIR := $(DESTDIR)$(COLLECTD_PLUGIN_DIR)
 HOOKDIR := $(DESTDIR)$(LIBVIRT_HOOK_DIR)
+APPLYDIR := $(DESTDIR)$(LIBVIRT_APPLY_DIR)
 SHARE  := $(DESTDIR)$(PREFIX)/share
 MAN1   := $(sort $(wildcard docs/*.1))
 MAN5   := $(sort $(wildcard docs/*.5))
@@ -286,11 +297,12 @@ UNITS  := $(sort $(wildcard etc/systemd/*))
 
 .PHONY: install uninstall
 install: all ## Install under PREFIX (/usr/local); the plugin goes where collectd looks, the hook where libvirt does. Respects DESTDIR.
-	install -d $(BINDIR) $(LIBDIR) $(HOOKDIR) $(UNITDIR) $(SHARE)/setmov $(SHARE)/doc/setmov/examples \
+	install -d $(BINDIR) $(LIBDIR) $(HOOKDIR) $(APPLYDIR) $(UNITDIR) $(SHARE)/setmov $(SHARE)/doc/setmov/examples \
 	    $(addprefix $(SHARE)/man/man,1 5 8)
 	install -m 755 $(PROGRAM) $(BINDIR)/setmov
 	install -m 644 $(PLUGIN) $(LIBDIR)/setmov.so
 	install -m 755 $(HOOK) $(HOOKDIR)/setmov
+	install -m 755 $(APPLY) $(APPLYDIR)/setmov-apply
 	install -m 644 etc/setmov.types.db $(SHARE)/setmov/setmov.types.db
 	install -m 644 $(DOCS) $(SHARE)/doc/setmov/
 	install -m 644 $(ETC) $(SHARE)/doc/setmov/examples/
@@ -302,7 +314,7 @@ install: all ## Install under PREFIX (/usr/local); the plugin goes where collect
 	$(if $(MAN8),install -m 644 $(MAN8) $(SHARE)/man/man8/)
 
 uninstall: ## Remove what install put there.
-	rm -f $(BINDIR)/setmov $(LIBDIR)/setmov.so $(HOOKDIR)/setmov $(addprefix $(UNITDIR)/,$(notdir $(UNITS)))
+	rm -f $(BINDIR)/setmov $(LIBDIR)/setmov.so $(HOOKDIR)/setmov $(APPLYDIR)/setmov-apply $(addprefix $(UNITDIR)/,$(notdir $(UNITS)))
 	rm -f $(addprefix $(SHARE)/man/man1/,$(notdir $(MAN1))) $(addprefix $(SHARE)/man/man5/,$(notdir $(MAN5)))
 	rm -f $(addprefix $(SHARE)/man/man8/,$(notdir $(MAN8)))
 	rm -rf $(SHARE)/setmov $(SHARE)/doc/setmov

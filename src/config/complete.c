@@ -100,6 +100,8 @@ static int adopt_own_section(struct parser *parser, const struct config_host *ow
     if (rc == 0)
         rc = copy_string(parser, own->setmov_pool, &config->setmov.setmov_pool);
     if (rc == 0)
+        rc = copy_string(parser, own->incoming_pool, &config->setmov.incoming_pool);
+    if (rc == 0)
         rc = copy_string(parser, own->trust_domain, &config->setmov.trust_domain);
     return rc;
 }
@@ -119,6 +121,8 @@ static int fill_in_hosts(struct parser *parser)
             rc = copy_string(parser, config->setmov.pool, &host->pool);
         if (rc == 0 && host->setmov_pool == NULL)
             rc = copy_string(parser, config->setmov.setmov_pool, &host->setmov_pool);
+        if (rc == 0 && host->incoming_pool == NULL)
+            rc = copy_string(parser, config->setmov.incoming_pool, &host->incoming_pool);
         if (rc == 0 && host->trust_domain == NULL)
             rc = copy_string(parser, config->setmov.trust_domain, &host->trust_domain);
         if (host->bandwidth_bits_per_s == 0)
@@ -126,6 +130,29 @@ static int fill_in_hosts(struct parser *parser)
     }
     own = config_host_find(config, config->setmov.name);
     return rc == 0 && own != NULL ? adopt_own_section(parser, own) : rc;
+}
+
+/* Who may read the one is not to write into the other. */
+static int check_pools(const struct parser *parser)
+{
+    const struct config *config = &parser->config;
+    unsigned line = line_of(parser, SECTION_SETMOV, "incoming-pool");
+    const char *twice = NULL;
+
+    if (strcmp(config->setmov.incoming_pool, config->setmov.setmov_pool) == 0)
+        twice = config->setmov.incoming_pool;
+    for (size_t i = 0; i < config->host_count && twice == NULL; i++) {
+        const struct config_host *host = &config->hosts[i];
+
+        if (strcmp(host->incoming_pool, host->setmov_pool) != 0)
+            continue;
+        twice = host->incoming_pool;
+        line = host->line;
+    }
+    if (twice == NULL)
+        return 0;
+    return parser_error(parser, line > 0 ? line : line_of(parser, SECTION_SETMOV, "setmov-pool"),
+                        "incoming-pool and setmov-pool may not be one: %s", twice);
 }
 
 /* The hook writes where the commands do unless it is told otherwise. */
@@ -165,6 +192,33 @@ static bool lies_in(const char *path, const char *directory)
     return strncmp(path, directory, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
+static bool are_one_tree(const char *left, const char *right)
+{
+    return lies_in(left, right) || lies_in(right, left);
+}
+
+/* Whoever may send a VM here writes into `incoming`. */
+static int check_incoming(const struct parser *parser)
+{
+    const struct config *config = &parser->config;
+    const char *incoming = config->setmov.incoming;
+    unsigned line = line_of(parser, SECTION_SETMOV, "incoming");
+
+    if (are_one_tree(incoming, config->setmov.index))
+        return parser_error(parser, line > 0 ? line : line_of(parser, SECTION_SETMOV, "index"),
+                            "incoming %s and index %s may not be one, nor lie in each other",
+                            incoming, config->setmov.index);
+    if (are_one_tree(incoming, config->sync.cache))
+        return parser_error(parser, line > 0 ? line : line_of(parser, SECTION_SYNC, "cache"),
+                            "incoming %s and cache %s may not be one, nor lie in each other",
+                            incoming, config->sync.cache);
+    if (lies_in(config->setmov.state, incoming))
+        return parser_error(parser, line > 0 ? line : line_of(parser, SECTION_SETMOV, "state"),
+                            "state %s may not be incoming %s, nor lie in it", config->setmov.state,
+                            incoming);
+    return 0;
+}
+
 /* All that lies in an index directory is shown to the peers, so nothing else may lie there. */
 static int check_directories(const struct parser *parser)
 {
@@ -177,8 +231,8 @@ static int check_directories(const struct parser *parser)
         return parser_error(
             parser, state_line > 0 ? state_line : line_of(parser, SECTION_SETMOV, "index"),
             "state %s may not be the index %s, nor lie in it", config->setmov.state, index);
-    if (!lies_in(index, cache) && !lies_in(cache, index))
-        return 0;
+    if (!are_one_tree(index, cache))
+        return check_incoming(parser);
     return parser_error(parser, line > 0 ? line : line_of(parser, SECTION_SETMOV, "index"),
                         "cache %s and index %s may not be one, nor lie in each other", cache,
                         index);
@@ -223,5 +277,7 @@ int parser_complete(struct parser *parser, const char *own_name)
         rc = name_this_host(parser, own_name);
     if (rc == 0)
         rc = fill_in_hosts(parser);
+    if (rc == 0)
+        rc = check_pools(parser);
     return rc < 0 ? rc : fill_in_hook_log(parser);
 }

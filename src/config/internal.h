@@ -67,7 +67,7 @@ struct section_info {
 };
 extern const struct section_info config_sections[SECTION_COUNT];
 
-#define KEY_COUNT 51
+#define KEY_COUNT 54
 
 struct key {
     enum section section;

@@ -61,6 +61,14 @@ const struct key config_keys[] = {
              "line."},
     {SETMOV(state), .name = "state", .kind = &value_path, .default_text = "/var/lib/setmov",
      .help = "The directory below which setmov notes what is under way on this host."},
+    {SETMOV(incoming), .name = "incoming", .kind = &value_path,
+     .default_text = "/var/lib/setmov/incoming",
+     .help = "The directory that takes the missing blocks of VMs that come to this host, also the "
+             "one of its pool incoming-pool."},
+    {SETMOV(incoming_pool), .name = "incoming-pool", .kind = &value_label,
+     .default_text = "setmov-incoming",
+     .help = "The libvirt pool that takes the missing blocks of VMs that come to a host, where a "
+             "[host] section says nothing else."},
     {SETMOV(log), .name = "log", .kind = &value_log, .choices = logs, .default_text = "syslog",
      .help = "Where the commands that a timer starts say what they did."},
 
@@ -77,6 +85,8 @@ const struct key config_keys[] = {
      .help = "The host's libvirt pool in which disk images are made."},
     {HOST(setmov_pool), .name = "setmov-pool", .kind = &value_label,
      .help = "The host's libvirt pool whose directory is its index."},
+    {HOST(incoming_pool), .name = "incoming-pool", .kind = &value_label,
+     .help = "The host's libvirt pool that takes the missing blocks of VMs that come to it."},
     {HOST(trust_domain), .name = "trust-domain", .kind = &value_label,
      .help = "The host's trust domain: VMs move, and sketches are read, only within one."},
     {HOST(bandwidth_bits_per_s), .name = "bandwidth", .kind = &value_bandwidth, FROM("64k", "10T"),

@@ -113,6 +113,63 @@ static void read_override(const xmlNode *domain, struct vm_incoming *vm)
             vm->has_override = true;
 }
 
+/* ---- the plan that it comes with ------------------------------------------------------------ */
+
+static int read_sha256(const char *text, uint8_t ret_sha256[VM_INCOMING_SHA256_BYTES])
+{
+    if (strlen(text) != 2 * (size_t)VM_INCOMING_SHA256_BYTES)
+        return -EBADMSG;
+    for (size_t i = 0; i < VM_INCOMING_SHA256_BYTES; i++) {
+        int high = hexadecimal_digit(text[2 * i]), low = hexadecimal_digit(text[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return -EBADMSG;
+        ret_sha256[i] = (uint8_t)(high << 4 | low);
+    }
+    return 0;
+}
+
+static int fill_plan(xmlNode *node, struct vm_incoming *vm, struct error *err)
+{
+    CLEANUP(cleanup_free) char *sha256 = NULL;
+
+    if (xml_attribute_dup(node, "name", &vm->plan_name) < 0 ||
+        xml_attribute_dup(node, "sha256", &sha256) < 0)
+        return no_memory(err);
+    if (!vm->plan_name || vm->plan_name[0] == '\0')
+        return error_set(err, -EBADMSG, WHAT ": a plan without a name");
+    if (strlen(vm->plan_name) > MAX_NAME_BYTES)
+        return error_set(err, -EBADMSG, WHAT ": the plan's name '%.40s...' is above %d bytes",
+                         vm->plan_name, MAX_NAME_BYTES);
+    if (incoming_has_control(vm->plan_name))
+        return error_set(err, -EBADMSG, WHAT ": the plan's name has control characters");
+    if (!sha256)
+        return error_set(err, -EBADMSG, WHAT ": the plan '%.80s' has no sha256", vm->plan_name);
+    if (read_sha256(sha256, vm->plan_sha256) < 0)
+        return error_set(err, -EBADMSG,
+                         WHAT ": the plan '%.80s': sha256 '%.80s' is not 64 hexadecimal digits",
+                         vm->plan_name, sha256);
+    return 0;
+}
+
+static int read_plan(const xmlNode *domain, struct vm_incoming *vm, struct error *err)
+{
+    xmlNode *found = NULL;
+
+    for (const xmlNode *list = domain->children; list; list = list->next) {
+        if (!xml_is_element(list, "metadata"))
+            continue;
+        for (xmlNode *node = list->children; node; node = node->next) {
+            if (!xml_is_element_of(node, "plan", VM_INCOMING_NAMESPACE))
+                continue;
+            if (found)
+                return error_set(err, -EBADMSG, WHAT ": more than one plan");
+            found = node;
+        }
+    }
+    return found ? fill_plan(found, vm, err) : 0;
+}
+
 /* ---- disks ------------------------------------------------------------------------------ */
 
 static bool is_word(const char *string)
@@ -260,6 +317,8 @@ int vm_incoming_parse(struct text xml, struct vm_incoming *ret_vm, struct error 
         r = read_vcpus(domain, &vm, err);
     if (r == 0)
         r = read_disks(domain, &vm, err);
+    if (r == 0)
+        r = read_plan(domain, &vm, err);
     if (r < 0)
         return r;
     read_override(domain, &vm);
@@ -273,6 +332,7 @@ void vm_incoming_release(struct vm_incoming *vm)
     if (!vm)
         return;
     free(vm->name);
+    free(vm->plan_name);
     for (size_t i = 0; i < vm->disk_count; i++)
         disk_release(&vm->disks[i]);
     free(vm->disks);

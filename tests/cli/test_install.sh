@@ -18,6 +18,7 @@ expected()
     echo "755 $prefix/bin/setmov"
     echo "644 $plugins/setmov.so"
     echo "755 $hooks/setmov"
+    echo "755 ${hooks%/*}/setmov-apply"
     echo "644 $prefix/share/setmov/setmov.types.db"
     echo "644 $prefix/share/doc/setmov/README.md"
     echo "644 $prefix/share/doc/setmov/LICENSE"
@@ -67,6 +68,7 @@ cmp -s "$SETMOV_BUILD/plugins/setmov.so" "$WORK/a/usr/lib/collectd/setmov.so" ||
 # AppArmor lets libvirtd run what lies there, not what a link leads to.
 cmp -s "$SETMOV_BUILD/hooks/setmov" "$WORK/a/etc/libvirt/hooks/qemu.d/setmov" || fail "another hook was installed"
 [ ! -L "$WORK/a/etc/libvirt/hooks/qemu.d/setmov" ] || fail "the hook is a link"
+cmp -s "$SETMOV_BUILD/hooks/setmov-apply" "$WORK/a/etc/libvirt/hooks/setmov-apply" || fail "another program for the hook was installed"
 
 make_here uninstall DESTDIR="$WORK/a"
 same "" "$(find "$WORK/a" -type f)" "what uninstall leaves"

@@ -24,6 +24,7 @@ static void check_host(const struct config *config, size_t index)
     must(strchr(host->name, '/') == NULL && host->name[0] != '.');
     must(strstr(host->uri, "://") != NULL && strstr(host->sync_uri, "://") != NULL);
     must(host->pool[0] != '\0' && host->setmov_pool[0] != '\0' && host->trust_domain[0] != '\0');
+    must(strcmp(host->incoming_pool, host->setmov_pool) != 0);
     must(host->line > 0);
 }
 

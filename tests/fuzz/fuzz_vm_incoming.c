@@ -34,6 +34,10 @@ static void check_vm(const struct vm_incoming *vm)
     check_no_control(vm->name);
     check(vm->memory_bytes != UNKNOWN_U64 && vm->vcpus > 0);
     check(vm->disk_count + vm->other_disks <= VM_INCOMING_MAX_DISKS);
+    if (vm->plan_name) {
+        check(vm->plan_name[0] != '\0');
+        check_no_control(vm->plan_name);
+    }
     for (size_t i = 0; i < vm->disk_count; i++) {
         check_path(vm->disks[i].path);
         check(vm->disks[i].target[0] != '\0' && !strchr(vm->disks[i].target, '/'));

@@ -67,6 +67,8 @@ static void nothing_gives_the_defaults(void **state)
     assert_int_equal(config.setmov.digest, CONFIG_DIGEST_SHA256);
     assert_null(config.setmov.key_file);
     assert_string_equal(config.setmov.state, "/var/lib/setmov");
+    assert_string_equal(config.setmov.incoming, "/var/lib/setmov/incoming");
+    assert_string_equal(config.setmov.incoming_pool, "setmov-incoming");
     assert_true(config.setmov.log.syslog && !config.setmov.log.journal);
     assert_null(config.setmov.log.file);
     assert_string_equal(config.sync.cache, "/var/lib/setmov/peers");
@@ -134,9 +136,10 @@ static void hosts_take_from_setmov_what_they_do_not_say(void **state)
     struct config config = taken("[host zeta]\nuri = qemu+tls://z/system\nbandwidth = 10G\n"
                                  "pool = \"vm images\"\ntrust-domain = lab\nmaintenance = yes\n"
                                  "migrate-uri = tcp://192.0.2.1\nsync-uri = qemu+ssh://s@z/system\n"
+                                 "incoming-pool = \"vm parts\"\n"
                                  "[host beta.example.org]\nuri = qemu+tcp://b/system\n"
                                  "[setmov]\npool = images\nsetmov-pool = sm\nbandwidth = 1G\n"
-                                 "trust-domain = production\n");
+                                 "incoming-pool = parts\ntrust-domain = production\n");
     const struct config_host *beta = config_host_find(&config, "beta.example.org");
     const struct config_host *zeta = config_host_find(&config, "zeta");
 
@@ -151,12 +154,14 @@ static void hosts_take_from_setmov_what_they_do_not_say(void **state)
     assert_string_equal(beta->trust_domain, "production");
     assert_int_equal(beta->bandwidth_bits_per_s, 1000000000);
     assert_false(beta->maintenance);
-    assert_int_equal(beta->line, 9);
+    assert_string_equal(beta->incoming_pool, "parts");
+    assert_int_equal(beta->line, 10);
     assert_string_equal(zeta->uri, "qemu+tls://z/system");
     assert_string_equal(zeta->sync_uri, "qemu+ssh://s@z/system");
     assert_string_equal(zeta->migrate_uri, "tcp://192.0.2.1");
     assert_string_equal(zeta->pool, "vm images");
     assert_string_equal(zeta->setmov_pool, "sm");
+    assert_string_equal(zeta->incoming_pool, "vm parts");
     assert_string_equal(zeta->trust_domain, "lab");
     assert_int_equal(zeta->bandwidth_bits_per_s, UINT64_C(10000000000));
     assert_true(zeta->maintenance);
@@ -168,12 +173,15 @@ static void hosts_take_from_setmov_what_they_do_not_say(void **state)
 static void this_hosts_own_section_is_about_this_host(void **state)
 {
     struct config config = taken("[host here]\nuri = q://h\ntrust-domain = lab\npool = p\n"
-                                 "setmov-pool = s\nbandwidth = 1M\n[host other]\nuri = q://o\n");
+                                 "setmov-pool = s\nincoming-pool = i\nbandwidth = 1M\n"
+                                 "[host other]\nuri = q://o\n");
 
     (void)state;
     assert_string_equal(config.setmov.trust_domain, "lab");
     assert_string_equal(config.setmov.pool, "p");
     assert_string_equal(config.setmov.setmov_pool, "s");
+    assert_string_equal(config.setmov.incoming_pool, "i");
+    assert_string_equal(config_host_find(&config, "other")->incoming_pool, "setmov-incoming");
     assert_string_equal(config_host_find(&config, "other")->trust_domain, "default");
     assert_int_equal(config_host_find(&config, "other")->bandwidth_bits_per_s, 0);
     config_release(&config);
@@ -613,6 +621,24 @@ static void mistakes_are_named_with_their_line(void **state)
          "in each other"},
         {"[setmov]\nindex = /s\nstate = /s/t\n",
          "c:3: state /s/t may not be the index /s, nor lie in it"},
+        {"[setmov]\nindex = /s\nincoming = /s/t\n",
+         "c:3: incoming /s/t and index /s may not be one, nor lie in each other"},
+        {"[setmov]\nindex = /var/lib/setmov/incoming/x\n",
+         "c:2: incoming /var/lib/setmov/incoming and index /var/lib/setmov/incoming/x may not be "
+         "one, nor lie in each other"},
+        {"[sync]\ncache = /var/lib/setmov/incoming\n",
+         "c:2: incoming /var/lib/setmov/incoming and cache /var/lib/setmov/incoming may not be "
+         "one, nor lie in each other"},
+        {"[setmov]\nstate = /s/t\nincoming = /s\n",
+         "c:3: state /s/t may not be incoming /s, nor lie in it"},
+        {"[setmov]\nstate = /s\nincoming = /s/\n",
+         "c:3: state /s may not be incoming /s, nor lie in it"},
+        {"[setmov]\nincoming-pool = setmov\n",
+         "c:2: incoming-pool and setmov-pool may not be one: setmov"},
+        {"[setmov]\nsetmov-pool = setmov-incoming\n",
+         "c:2: incoming-pool and setmov-pool may not be one: setmov-incoming"},
+        {"[host b]\nuri = q://b\nincoming-pool = setmov\n",
+         "c:1: incoming-pool and setmov-pool may not be one: setmov"},
         {"[setmov]\nindex = /var/lib\n",
          "c:2: state /var/lib/setmov may not be the index /var/lib, nor lie in it"},
         {"[setmov]\npool = \xff\n", "c:2: not UTF-8 text"},

@@ -120,7 +120,8 @@ static void the_override_is_of_its_namespace_and_place(void **state)
         {HEAD "<metadata><override xmlns='" VM_INCOMING_NAMESPACE "'/></metadata></domain>", true},
         {HEAD "<metadata><override/></metadata></domain>", false},
         {HEAD "<metadata><o:override xmlns:o='urn:other'/></metadata></domain>", false},
-        {HEAD "<metadata><o:plan xmlns:o='" VM_INCOMING_NAMESPACE "'/></metadata></domain>", false},
+        {HEAD "<metadata><o:others xmlns:o='" VM_INCOMING_NAMESPACE "'/></metadata></domain>",
+         false},
         {HEAD "<o:override xmlns:o='" VM_INCOMING_NAMESPACE "'/></domain>", false},
         {HEAD "<metadata><a:a xmlns:a='urn:a'><o:override xmlns:o='" VM_INCOMING_NAMESPACE
               "'/></a:a></metadata></domain>",
@@ -134,6 +135,70 @@ static void the_override_is_of_its_namespace_and_place(void **state)
         assert_int_equal(parse(cases[i].xml, strlen(cases[i].xml), &vm, NULL), 0);
         assert_int_equal(vm.has_override, cases[i].has);
     }
+}
+
+#define SHA256 "00112233445566778899aabbccddeeffFFEEDDCCBBAA99887766554433221100"
+#define PLAN   "<s:plan xmlns:s='" VM_INCOMING_NAMESPACE "' name='n-1' sha256='" SHA256 "'/>"
+#define PLAN_OF(attributes)                                                                        \
+    HEAD "<metadata><s:plan xmlns:s='" VM_INCOMING_NAMESPACE "' " attributes                       \
+         "/></metadata></domain>"
+
+static void a_plan_is_of_its_namespace_and_place(void **state)
+{
+    static const struct {
+        const char *xml;
+        const char *name;
+    } cases[] = {
+        {HEAD "<metadata>" PLAN "</metadata></domain>", "n-1"},
+        {HEAD "<metadata><s:override xmlns:s='" VM_INCOMING_NAMESPACE "'/>" PLAN
+              "</metadata></domain>",
+         "n-1"},
+        {HEAD "<metadata/><metadata>" PLAN "</metadata></domain>", "n-1"},
+        {PLAN_OF("name='../x y' sha256='" SHA256 "' more='1'"), "../x y"},
+        {HEAD PLAN "</domain>", NULL},
+        {HEAD "<metadata><a>" PLAN "</a></metadata></domain>", NULL},
+        {HEAD "<metadata><plan name='n' sha256='" SHA256 "'/></metadata></domain>", NULL},
+        {HEAD "<metadata><s:plan xmlns:s='urn:s' name='n'/></metadata></domain>", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        CLEANUP(vm_incoming_release) struct vm_incoming vm = {.name = NULL};
+
+        assert_int_equal(parse(cases[i].xml, strlen(cases[i].xml), &vm, NULL), 0);
+        if (!cases[i].name) {
+            assert_null(vm.plan_name);
+            continue;
+        }
+        assert_string_equal(vm.plan_name, cases[i].name);
+        for (unsigned byte = 0; byte < 16; byte++) {
+            assert_int_equal(vm.plan_sha256[byte], byte * 0x11);
+            assert_int_equal(vm.plan_sha256[31 - byte], byte * 0x11);
+        }
+    }
+}
+
+static void a_plan_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    check_refused(HEAD "<metadata>" PLAN PLAN "</metadata></domain>",
+                  "domain XML: more than one plan");
+    check_refused(HEAD "<metadata>" PLAN "</metadata><metadata>" PLAN "</metadata></domain>",
+                  "domain XML: more than one plan");
+    check_refused(PLAN_OF("sha256='" SHA256 "'"), "domain XML: a plan without a name");
+    check_refused(PLAN_OF("name='' sha256='" SHA256 "'"), "domain XML: a plan without a name");
+    check_refused(PLAN_OF("s:name='n' sha256='" SHA256 "'"), "domain XML: a plan without a name");
+    check_refused(PLAN_OF("name='a&#10;b' sha256='" SHA256 "'"),
+                  "domain XML: the plan's name has control characters");
+    check_refused(PLAN_OF("name='n'"), "domain XML: the plan 'n' has no sha256");
+    check_refused(PLAN_OF("name='n' sha256='12'"),
+                  "domain XML: the plan 'n': sha256 '12' is not 64 hexadecimal digits");
+    check_refused(PLAN_OF("name='n' sha256='" SHA256 "0'"),
+                  "domain XML: the plan 'n': sha256 '" SHA256 "0' is not 64 hexadecimal digits");
+    check_refused(PLAN_OF("name='n' sha256=' 0112233445566778899aabbccddeeff"
+                          "ffeeddccbbaa99887766554433221100'"),
+                  "domain XML: the plan 'n': sha256 ' 0112233445566778899aabbccddeeff"
+                  "ffeeddccbbaa99887766554433221100' is not 64 hexadecimal digits");
 }
 
 static void elements_of_other_namespaces_are_none_of_libvirts(void **state)
@@ -445,6 +510,8 @@ int main(void)
     struct CMUnitTest tests[13 + ARRAY_LENGTH(recorded)] = {
         cmocka_unit_test(disks_of_each_kind),
         cmocka_unit_test(the_override_is_of_its_namespace_and_place),
+        cmocka_unit_test(a_plan_is_of_its_namespace_and_place),
+        cmocka_unit_test(a_plan_that_is_none_is_refused),
         cmocka_unit_test(elements_of_other_namespaces_are_none_of_libvirts),
         cmocka_unit_test(sizes_have_units),
         cmocka_unit_test(broken_domains_are_refused_by_name),
