@@ -68,6 +68,14 @@ void file_guard_remove(struct file_guard *guard);
 /* Did all that was read of the file come from the file? -EIO: it was cut short meanwhile. */
 int fingerprint_file_check(const struct fingerprint_file *file, struct error *err);
 
+/* ---- the key of keyed digests -------------------------------------------------- */
+
+/*
+ * That a regular file holds: 32 bytes as they are, or 64 hexadecimal digits in
+ * one line. Never waits for what stands there instead.
+ */
+int fingerprint_key_read(const char *path, uint8_t ret_key[DIGEST_KEY_BYTES], struct error *err);
+
 /* ---- building --------------------------------------------------------------- */
 
 /* One fingerprint to make. */

@@ -122,7 +122,7 @@ static int take_key_file(const char *command, const char *argument,
 {
     struct error err = {""};
 
-    if (blocks_read_key(argument, settings->key, &err) < 0)
+    if (fingerprint_key_read(argument, settings->key, &err) < 0)
         return command_error(command, "%s", err.text);
     settings->has_key = true;
     return STATUS_OK;

@@ -104,12 +104,6 @@ int blocks_parse_options(const struct command_syntax *syntax, int argc, char **a
 /* Bytes as a user writes them: "4096", "64K", "1.5G" is none. -EINVAL, -ERANGE. */
 int blocks_parse_bytes(const char *text, uint64_t *ret_bytes);
 
-/*
- * The key that a regular file holds: 32 bytes as they are, or 64 hexadecimal
- * digits in one line. Never waits for what stands there instead.
- */
-int blocks_read_key(const char *path, uint8_t ret_key[DIGEST_KEY_BYTES], struct error *err);
-
 /* As --allow-backing; keeps a copy. -ENOMEM. */
 int blocks_allow_backing(struct blocks_settings *settings, const char *directory);
 

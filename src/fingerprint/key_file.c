@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The key of keyed digests, from its file (see blocks.h). */
-#include "blocks.h"
+/* The key of keyed digests, from its file. (Effects: reads it.) */
+#include "setmov/fingerprint_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ static int parse_key(const char *bytes, size_t length, uint8_t ret_key[DIGEST_KE
     return 0;
 }
 
-int blocks_read_key(const char *path, uint8_t ret_key[DIGEST_KEY_BYTES], struct error *err)
+int fingerprint_key_read(const char *path, uint8_t ret_key[DIGEST_KEY_BYTES], struct error *err)
 {
     CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
