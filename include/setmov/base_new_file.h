@@ -64,6 +64,9 @@ int new_file_publish(struct new_file *file, struct error *err);
 int new_file_replace(const char *path, const void *bytes, size_t length, bool sync,
                      struct error *err);
 
+/* Makes a directory for the owner alone, with parents that all may enter; one that is there is fine. */
+int new_file_make_directory(const char *path, struct error *err);
+
 /* Closes, and removes what has no name yet. */
 void new_file_release(struct new_file *file);
 

@@ -86,6 +86,21 @@ void lines_write_string(struct lines_writer *writer, const char *name, const cha
     }
 }
 
+bool lines_path_is_plain(const char *path)
+{
+    if (path == NULL || path[0] != '/' || path[strlen(path) - 1] == '/')
+        return false;
+    for (const char *at = path; *at != '\0';) {
+        size_t slashes = strspn(at, "/"), name = strcspn(at + slashes, "/");
+
+        at += slashes;
+        if ((name == 1 && at[0] == '.') || (name == 2 && at[0] == '.' && at[1] == '.'))
+            return false;
+        at += name;
+    }
+    return true;
+}
+
 void lines_write_host(struct lines_writer *writer, const char *name, const char *host)
 {
     if (host == NULL || !config_is_name(host))

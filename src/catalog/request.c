@@ -102,23 +102,9 @@ void catalog_request_release(struct catalog_request *request)
 
 /* ---- leases ---------------------------------------------------------------------- */
 
-/*
- * What is listed here may be removed one day: only a path that says plainly
- * where it leads, absolute and without "." and "..".
- */
 static bool is_plain(const char *path)
 {
-    if (path == NULL || path[0] != '/' || path[strlen(path) - 1] == '/')
-        return false;
-    for (const char *at = path; *at != '\0';) {
-        size_t slashes = strspn(at, "/"), name = strcspn(at + slashes, "/");
-
-        at += slashes;
-        if ((name == 1 && at[0] == '.') || (name == 2 && at[0] == '.' && at[1] == '.'))
-            return false;
-        at += name;
-    }
-    return true;
+    return lines_path_is_plain(path);
 }
 
 int catalog_lease_encode(const struct catalog_lease *lease, char **ret_text, size_t *ret_length,

@@ -36,20 +36,7 @@ char *peers_directory(const struct config *config, const char *host)
 
 int peers_make_directory(const char *path, struct error *err)
 {
-    CLEANUP(cleanup_free) char *part = strdup(path);
-
-    if (part == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
-    for (char *slash = strchr(part + 1, '/'); part[0] != '\0' && slash != NULL;
-         slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(part, 0755) < 0 && errno != EEXIST)
-            return error_set(err, -errno, "%s: cannot make %s: %s", path, part, strerror(errno));
-        *slash = '/';
-    }
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return error_set(err, -errno, "%s cannot be made: %s", path, strerror(errno));
-    return 0;
+    return new_file_make_directory(path, err);
 }
 
 /* ---- the lock ------------------------------------------------------------------- */
