@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A plan carried out: checks, locks, building, and at last the names. */
+#include "transfer/apply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_S 0.1
+
+bool apply_tick(struct apply *apply)
+{
+    const struct transfer_apply_options *options = apply->options;
+    double now_s = clock_monotonic_s();
+    uint64_t done;
+
+    if (now_s - apply->ticked_s < TICK_S)
+        return !atomic_load(&apply->halted);
+    apply->ticked_s = now_s;
+    pthread_mutex_lock(&apply->mutex);
+    done = apply->done;
+    pthread_mutex_unlock(&apply->mutex);
+    if (options->progress != NULL)
+        options->progress(options->context, done, apply->total);
+    if (options->stopped != NULL && options->stopped(options->context))
+        atomic_store(&apply->halted, true);
+    return !atomic_load(&apply->halted);
+}
+
+int apply_wait(struct apply *apply, struct error *err)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+
+    nanosleep(&pause, NULL);
+    return apply_tick(apply) ? 0 : error_set(err, -ECANCELED, "stopped");
+}
+
+/* ---- building ------------------------------------------------------------------------ */
+
+/* The next piece of images that are built in which an extent lies. */
+static bool take(struct apply_worker *worker)
+{
+    struct apply *apply = worker->apply;
+
+    for (; apply->next_image < apply->plan->image_count; apply->next_image++) {
+        const struct transfer_image *image = &apply->plan->images[apply->next_image];
+        size_t end = apply->next_extent;
+        uint64_t piece;
+
+        if (apply->images[apply->next_image].write == NULL || end == image->extent_count) {
+            apply->next_extent = 0;
+            continue;
+        }
+        piece = image->extents[end].offset / TRANSFER_PIECE_BYTES;
+        worker->image = apply->next_image;
+        worker->start = piece * TRANSFER_PIECE_BYTES;
+        worker->length = image->virtual_size - worker->start < TRANSFER_PIECE_BYTES
+                             ? (size_t)(image->virtual_size - worker->start)
+                             : TRANSFER_PIECE_BYTES;
+        worker->first = end;
+        while (end < image->extent_count &&
+               image->extents[end].offset / TRANSFER_PIECE_BYTES == piece)
+            end++;
+        worker->end = end;
+        apply->next_extent = end;
+        return true;
+    }
+    return false;
+}
+
+static int begin_images(struct apply *apply, struct error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < apply->plan->image_count && rc == 0; i++) {
+        struct apply_image *image = &apply->images[i];
+        const struct image_write_options options = {.format = image->plan->format,
+                                                    .virtual_size = image->plan->virtual_size,
+                                                    .backing = image->plan->backing,
+                                                    .backing_format = image->plan->backing_format,
+                                                    .settings = image->plan->settings};
+
+        if (image->existing != NULL)
+            continue;
+        if (!apply_tick(apply))
+            return error_set(err, -ECANCELED, "stopped");
+        for (size_t j = 0; j < image->plan->extent_count; j++)
+            apply->total += image->plan->extents[j].length;
+        rc = image_write_new(image->plan->path, image->root, &options, &image->write, err);
+    }
+    return rc;
+}
+
+static int compare_extents(const void *left, const void *right)
+{
+    const struct transfer_failed_extent *a = left, *b = right;
+
+    if (a->image != b->image)
+        return a->image < b->image ? -1 : 1;
+    return a->extent < b->extent ? -1 : a->extent > b->extent;
+}
+
+static int compare_parts(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+
+    return a < b ? -1 : a > b;
+}
+
+static int say_failed(struct apply *apply, struct error *err)
+{
+    struct transfer_failed *failed = &apply->result->failed;
+    uint64_t bytes = 0;
+
+    if (failed->count > 0)
+        qsort(failed->extents, failed->count, sizeof(*failed->extents), compare_extents);
+    if (failed->part_count > 0)
+        qsort(failed->parts, failed->part_count, sizeof(*failed->parts), compare_parts);
+    for (size_t i = 0; i < failed->count; i++)
+        bytes +=
+            apply->plan->images[failed->extents[i].image].extents[failed->extents[i].extent].length;
+    return error_set(err, -ESTALE,
+                     "%zu extents (%" PRIu64 " bytes) and %zu parts do not hold; the first: %.400s",
+                     failed->count, bytes, failed->part_count, apply->refusal.text);
+}
+
+static int build(struct apply *apply, struct error *err)
+{
+    uint8_t value[TRANSFER_HASH_BYTES];
+    int rc = begin_images(apply, err);
+
+    apply->next_image = 0;
+    apply->next_extent = 0;
+    if (rc == 0)
+        rc = apply_threads_run(apply, take, apply_piece_build, err);
+    if (rc == 0 && atomic_load(&apply->broken))
+        rc = say_failed(apply, err);
+    for (size_t i = 0; i < apply->plan->image_count && rc == 0; i++) {
+        transfer_content_value(&apply->images[i].content, value);
+        if (apply->images[i].write != NULL &&
+            memcmp(value, apply->plan->images[i].content, sizeof(value)) != 0)
+            rc = error_set(err, -EBADMSG, "%s: what was built is not what the plan says",
+                           apply->plan->images[i].path);
+    }
+    return rc;
+}
+
+/* ---- begin and end -------------------------------------------------------------------- */
+
+static int begin_parts(struct apply *apply, struct error *err)
+{
+    apply->incoming = open(apply->options->incoming, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (apply->incoming < 0)
+        return error_set(err, -errno, "%s: %s", apply->options->incoming, strerror(errno));
+    return transfer_part_reader_new(apply->incoming, apply->plan->parts, apply->plan->part_count, 0,
+                                    &apply->parts, err);
+}
+
+static int begin(struct apply *apply, struct error *err)
+{
+    const struct transfer_plan *plan = apply->plan;
+    size_t directory_count = apply->options->directory_count;
+
+    apply->images = calloc(plan->image_count + 1, sizeof(*apply->images));
+    apply->part_seen = calloc(plan->part_count + 1, sizeof(*apply->part_seen));
+    apply->donors.all = calloc(plan->donor_count + 1, sizeof(*apply->donors.all));
+    apply->donors.allowed = calloc(directory_count + 1, sizeof(*apply->donors.allowed));
+    for (size_t i = 0; apply->images != NULL && i < plan->image_count; i++) {
+        struct apply_image *image = &apply->images[i];
+
+        image->plan = &plan->images[i];
+        image->directory = image->lock = image->file = -1;
+    }
+    if (apply->images == NULL || apply->part_seen == NULL || apply->donors.all == NULL ||
+        apply->donors.allowed == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    memcpy(apply->donors.allowed, apply->options->directories,
+           directory_count * sizeof(*apply->donors.allowed));
+    for (size_t i = 0; i < plan->image_count; i++) {
+        if (transfer_content_init(&apply->images[i].content, plan->images[i].virtual_size) < 0)
+            return error_set(err, -ENOMEM, "no memory for the digests of %s", plan->images[i].path);
+    }
+    return begin_parts(apply, err);
+}
+
+static void end(struct apply *apply)
+{
+    for (size_t i = 0; apply->images != NULL && i < apply->plan->image_count; i++) {
+        struct apply_image *image = &apply->images[i];
+
+        image_write_close(image->write);
+        image_close(image->existing);
+        transfer_content_release(&image->content);
+        cleanup_close(&image->file);
+        cleanup_close(&image->directory);
+    }
+    if (apply->images != NULL)
+        apply_unlock_all(apply);
+    if (apply->donors.all != NULL)
+        apply_donor_close_all(apply);
+    transfer_part_reader_free(apply->parts);
+    cleanup_close(&apply->incoming);
+    free(apply->images);
+    free(apply->part_seen);
+    free(apply->donors.all);
+    free(apply->donors.allowed);
+}
+
+static int carry_out(struct apply *apply, struct error *err)
+{
+    size_t count = apply->plan->image_count;
+    int rc = begin(apply, err);
+
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = apply_place_find(apply, &apply->images[i], err);
+    if (rc == 0)
+        rc = apply_lock_all(apply, err);
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = apply_place_look(apply, &apply->images[i], err);
+    if (rc == 0)
+        rc = apply_space_check(apply, err);
+    if (rc == 0)
+        rc = apply_existing_check(apply, err);
+    if (rc == 0)
+        rc = build(apply, err);
+    return rc == 0 ? apply_publish(apply, err) : rc;
+}
+
+int transfer_apply(const struct transfer_plan *plan, const struct transfer_apply_options *options,
+                   struct transfer_apply_result *ret_result, struct error *err)
+{
+    struct apply apply = {.plan = plan, .options = options, .result = ret_result, .incoming = -1};
+    pthread_condattr_t attributes;
+    int rc;
+
+    *ret_result = (struct transfer_apply_result){.made = NULL};
+    pthread_mutex_init(&apply.mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&apply.changed, &attributes);
+    pthread_cond_init(&apply.wanted, &attributes);
+    pthread_condattr_destroy(&attributes);
+    rc = carry_out(&apply, err);
+    if (rc == 0 && options->progress != NULL)
+        options->progress(options->context, apply.total, apply.total);
+    end(&apply);
+    pthread_cond_destroy(&apply.wanted);
+    pthread_cond_destroy(&apply.changed);
+    pthread_mutex_destroy(&apply.mutex);
+    return rc;
+}
+
+void transfer_apply_result_release(struct transfer_apply_result *result)
+{
+    if (result == NULL)
+        return;
+    transfer_failed_release(&result->failed);
+    free(result->made);
+    *result = (struct transfer_apply_result){.made = NULL};
+}

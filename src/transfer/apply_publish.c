@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whole images get their leases, and then their names: all of them or none. */
+#include "transfer/apply.h"
+
+#include "setmov/base_new_file.h"
+#include "setmov/catalog.h"
+#include "setmov/catalog_request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The lease is found by the image's path. The caller frees; NULL: no memory. */
+static char *lease_path(const struct apply *apply, const struct apply_image *image)
+{
+    char hash[CATALOG_HASH_BYTES];
+    char *path;
+
+    catalog_hash(image->plan->path, hash);
+    if (asprintf(&path, "%s/%s" CATALOG_LEASE_SUFFIX, apply->options->leases, hash) < 0)
+        return NULL;
+    return path;
+}
+
+/* The file was made before, which is how setmov gc knows that the lease means it. */
+static int write_lease(const struct apply *apply, struct apply_image *image, struct error *err)
+{
+    struct catalog_lease lease = {.vm = apply->plan->vm,
+                                  .path = image->plan->path,
+                                  .device = image->device,
+                                  .inode = image->inode,
+                                  .made_s = time(NULL)};
+    CLEANUP(cleanup_free) char *path = lease_path(apply, image);
+    CLEANUP(cleanup_free) char *text = NULL;
+    size_t length;
+    int rc;
+
+    if (path == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    if (apply->options->lease_s > (uint64_t)(INT64_MAX - lease.made_s))
+        lease.expires_s = INT64_MAX;
+    else
+        lease.expires_s = lease.made_s + (int64_t)apply->options->lease_s;
+    rc = catalog_lease_encode(&lease, &text, &length, err);
+    if (rc == 0)
+        rc = new_file_replace(path, text, length, true, err);
+    image->leased = rc == 0;
+    return rc;
+}
+
+static void drop_lease(const struct apply *apply, struct apply_image *image)
+{
+    CLEANUP(cleanup_free) char *path = NULL;
+
+    if (!image->leased)
+        return;
+    path = lease_path(apply, image);
+    if (path != NULL)
+        unlink(path);
+    image->leased = false;
+}
+
+/* Only the file that was made here. */
+static void take_back(const struct apply *apply, struct apply_image *image)
+{
+    struct stat status;
+
+    if (image->published &&
+        fstatat(image->directory, image->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_dev == image->device && status.st_ino == image->inode)
+        unlinkat(image->directory, image->name, 0);
+    image->published = false;
+    drop_lease(apply, image);
+}
+
+static int finish_all(struct apply *apply, struct error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < apply->plan->image_count && rc == 0; i++) {
+        struct apply_image *image = &apply->images[i];
+
+        if (image->write == NULL)
+            continue;
+        if (!apply_tick(apply))
+            return error_set(err, -ECANCELED, "stopped");
+        rc = image_write_finish(image->write, err);
+        if (rc == 0)
+            rc = image_write_identity(image->write, &image->device, &image->inode);
+    }
+    return rc;
+}
+
+static int lease_all(struct apply *apply, struct error *err)
+{
+    int rc = apply_directory_make(apply->options->leases, err);
+
+    for (size_t i = 0; i < apply->plan->image_count && rc == 0; i++) {
+        if (apply->images[i].write != NULL)
+            rc = write_lease(apply, &apply->images[i], err);
+    }
+    return rc;
+}
+
+static int name_all(struct apply *apply, struct error *err)
+{
+    struct transfer_apply_result *result = apply->result;
+    int rc = array_reserve(&result->made, &result->made_capacity, apply->plan->image_count,
+                           sizeof(*result->made));
+
+    if (rc < 0)
+        return error_set(err, rc, "out of memory");
+    for (size_t i = 0; i < apply->plan->image_count && rc == 0; i++) {
+        struct apply_image *image = &apply->images[i];
+
+        if (image->write == NULL)
+            continue;
+        rc = image_write_publish(image->write, err);
+        if (rc == 0) {
+            image->published = true;
+            result->made[result->made_count++] =
+                (struct transfer_applied){(uint32_t)i, image->device, image->inode};
+        }
+    }
+    return rc;
+}
+
+int apply_publish(struct apply *apply, struct error *err)
+{
+    int rc = finish_all(apply, err);
+
+    if (rc == 0)
+        rc = lease_all(apply, err);
+    if (rc == 0 && !apply_tick(apply))
+        rc = error_set(err, -ECANCELED, "stopped");
+    if (rc == 0)
+        rc = name_all(apply, err);
+    if (rc == 0)
+        return 0;
+    for (size_t i = 0; i < apply->plan->image_count; i++)
+        take_back(apply, &apply->images[i]);
+    apply->result->made_count = 0;
+    return rc;
+}
