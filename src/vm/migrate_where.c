@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Says what a host has of a VM that migrates, and cleans up after it. */
+#include "vm/migrate_inside.h"
+
+#include "setmov/vm_incoming.h"
+
+#include <errno.h>
+#include <libvirt/virterror.h>
+
+/* ---- where it is -------------------------------------------------------------------------- */
+
+enum job { JOB_NONE, JOB_IN, JOB_OUT, JOB_OTHER };
+
+/* An incoming one tells nothing of itself, but that it is one: the call is invalid there. */
+static enum job job_of(virDomainPtr domain)
+{
+    CLEANUP(migrate_parameters_release) struct migrate_parameters parameters = {NULL, 0, 0};
+    int type = VIR_DOMAIN_JOB_NONE, operation = VIR_DOMAIN_JOB_OPERATION_UNKNOWN;
+
+    if (virDomainGetJobStats(domain, &type, &parameters.list, &parameters.count, 0) < 0)
+        return virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID ? JOB_IN : JOB_OTHER;
+    virTypedParamsGetInt(parameters.list, parameters.count, VIR_DOMAIN_JOB_OPERATION, &operation);
+    if (type != VIR_DOMAIN_JOB_BOUNDED && type != VIR_DOMAIN_JOB_UNBOUNDED)
+        return JOB_NONE;
+    switch (operation) {
+    case VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN:
+        return JOB_IN;
+    case VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT:
+        return JOB_OUT;
+    default:
+        return JOB_OTHER;
+    }
+}
+
+static bool is_of_migration(int reason)
+{
+    return reason == VIR_DOMAIN_PAUSED_MIGRATION || reason == VIR_DOMAIN_PAUSED_POSTCOPY ||
+           reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED;
+}
+
+static enum vm_place place_of(int state, int reason, enum job job)
+{
+    switch (state) {
+    case VIR_DOMAIN_SHUTOFF:
+        return job == JOB_IN ? VM_INCOMING : VM_OFF;
+    case VIR_DOMAIN_RUNNING:
+    case VIR_DOMAIN_BLOCKED:
+        return VM_RUNNING;
+    case VIR_DOMAIN_PAUSED:
+        if (job == JOB_IN)
+            return VM_INCOMING;
+        return is_of_migration(reason) ? VM_OUTGOING : VM_PAUSED;
+    default:
+        return VM_OTHER;
+    }
+}
+
+static const char *name_of_pause(int reason)
+{
+    switch (reason) {
+    case VIR_DOMAIN_PAUSED_USER:
+        return "paused (by an operator)";
+    case VIR_DOMAIN_PAUSED_MIGRATION:
+        return "paused (migration)";
+    case VIR_DOMAIN_PAUSED_IOERROR:
+        return "paused (I/O error)";
+    case VIR_DOMAIN_PAUSED_POSTCOPY:
+        return "paused (post-copy)";
+    case VIR_DOMAIN_PAUSED_POSTCOPY_FAILED:
+        return "paused (post-copy failed)";
+    case VIR_DOMAIN_PAUSED_STARTING_UP:
+        return "paused (starting up)";
+    default:
+        return "paused";
+    }
+}
+
+static const char *name_of(int state, int reason)
+{
+    switch (state) {
+    case VIR_DOMAIN_RUNNING:
+    case VIR_DOMAIN_BLOCKED:
+        return reason == VIR_DOMAIN_RUNNING_POSTCOPY ? "running (post-copy)" : "running";
+    case VIR_DOMAIN_PAUSED:
+        return name_of_pause(reason);
+    case VIR_DOMAIN_SHUTDOWN:
+        return "shutting down";
+    case VIR_DOMAIN_SHUTOFF:
+        return "off";
+    case VIR_DOMAIN_CRASHED:
+        return "crashed";
+    case VIR_DOMAIN_PMSUSPENDED:
+        return "suspended by its guest";
+    default:
+        return "in a state that is not known";
+    }
+}
+
+static const char *name_of_job(enum job job)
+{
+    switch (job) {
+    case JOB_IN:
+        return ", a migration to there is under way";
+    case JOB_OUT:
+        return ", a migration from there is under way";
+    default:
+        return "";
+    }
+}
+
+int vm_where(struct vm_peer *peer, const struct uuid *uuid, struct vm_where *ret_where,
+             struct error *err)
+{
+    CLEANUP(cleanup_domain) virDomainPtr domain = NULL;
+    int state = 0, reason = 0, persistent;
+    enum job job;
+    int r = migrate_domain(peer, uuid, &domain, err);
+
+    if (r == -ENOENT) {
+        *ret_where = (struct vm_where){.place = VM_ABSENT, .state = "not known there"};
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    job = job_of(domain);
+    persistent = virDomainIsPersistent(domain);
+    if (persistent < 0 || virDomainGetState(domain, &state, &reason, 0) < 0)
+        return peer_error(err, "'%.200s'", virDomainGetName(domain));
+    *ret_where = (struct vm_where){.place = place_of(state, reason, job),
+                                   .persistent = persistent == 1,
+                                   .has_job = job == JOB_IN || job == JOB_OUT};
+    string_format(ret_where->state, sizeof(ret_where->state), "%s%s", name_of(state, reason),
+                  name_of_job(job));
+    return 0;
+}
+
+/* ---- afterwards ----------------------------------------------------------------------------- */
+
+int vm_resume(struct vm_peer *peer, const struct uuid *uuid, struct error *err)
+{
+    CLEANUP(cleanup_domain) virDomainPtr domain = NULL;
+    int r = migrate_domain(peer, uuid, &domain, err);
+
+    if (r == 0 && virDomainResume(domain) < 0)
+        r = peer_error(err, "'%.200s' cannot be resumed", virDomainGetName(domain));
+    return r;
+}
+
+static bool is_gone(void)
+{
+    return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
+}
+
+/* What belongs to it beside its disks, firmware variables and a TPM, stays: it may be all there is. */
+int vm_discard(struct vm_peer *peer, const struct uuid *uuid, bool undefine, struct error *err)
+{
+    const unsigned flags = VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_TPM |
+                           VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
+                           VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+                           VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+    CLEANUP(cleanup_domain) virDomainPtr domain = NULL;
+    int r = migrate_domain(peer, uuid, &domain, err);
+
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    if (virDomainIsActive(domain) == 1 && virDomainDestroy(domain) < 0 && !is_gone() &&
+        virDomainIsActive(domain) == 1)
+        return peer_error(err, "'%.200s' cannot be ended", virDomainGetName(domain));
+    if (!undefine || virDomainIsPersistent(domain) != 1)
+        return 0;
+    if (virDomainUndefineFlags(domain, flags) < 0 && !is_gone())
+        return peer_error(err, "'%.200s' cannot be undefined", virDomainGetName(domain));
+    return 0;
+}
+
+/* ---- the plan ------------------------------------------------------------------------------- */
+
+/* The element of ours in the metadata of one of the two; NULL: there is none. */
+static int read_ours(virDomainPtr domain, unsigned which, char **ret_element, struct error *err)
+{
+    *ret_element =
+        virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, VM_INCOMING_NAMESPACE, which);
+    if (*ret_element || virGetLastErrorCode() == VIR_ERR_NO_DOMAIN_METADATA)
+        return 0;
+    return peer_error(err, "the metadata of '%.200s'", virDomainGetName(domain));
+}
+
+static bool is_plan(const char *element)
+{
+    return strncmp(element, "<plan", strlen("<plan")) == 0 || strstr(element, ":plan ") != NULL;
+}
+
+static int forget(virDomainPtr domain, unsigned which, struct error *err)
+{
+    CLEANUP(cleanup_free) char *element = NULL;
+    int r = read_ours(domain, which, &element, err);
+
+    if (r < 0 || !element || !is_plan(element))
+        return r;
+    if (virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, NULL, NULL, VM_INCOMING_NAMESPACE,
+                             which) < 0)
+        return peer_error(err, "the plan in the metadata of '%.200s' cannot be removed",
+                          virDomainGetName(domain));
+    return 0;
+}
+
+int vm_forget_plan(struct vm_peer *peer, const struct uuid *uuid, struct error *err)
+{
+    CLEANUP(cleanup_domain) virDomainPtr domain = NULL;
+    int r = migrate_domain(peer, uuid, &domain, err);
+
+    if (r == 0 && virDomainIsActive(domain) == 1)
+        r = forget(domain, VIR_DOMAIN_AFFECT_LIVE, err);
+    if (r == 0 && virDomainIsPersistent(domain) == 1)
+        r = forget(domain, VIR_DOMAIN_AFFECT_CONFIG, err);
+    return r;
+}
