@@ -17,6 +17,31 @@ static int no_memory(struct error *err)
 
 /* ---- chains ------------------------------------------------------------------------------- */
 
+void migrate_layer_release(struct vm_layer *layer)
+{
+    free(layer->path);
+    free(layer->format);
+}
+
+static void chain_release(struct vm_chain *chain)
+{
+    for (size_t i = 0; i < chain->count; i++)
+        migrate_layer_release(&chain->layers[i]);
+    free(chain->layers);
+    free(chain->target);
+    *chain = (struct vm_chain){.target = NULL};
+}
+
+void vm_chains_release(struct vm_chains *chains)
+{
+    if (!chains)
+        return;
+    for (size_t i = 0; i < chains->count; i++)
+        chain_release(&chains->chains[i]);
+    free(chains->chains);
+    *chains = (struct vm_chains){NULL, 0, 0};
+}
+
 /* Takes `path` and `format`, which are NULL afterwards. */
 static int add_layer(struct vm_chain *chain, char **path, char **format)
 {

@@ -36,31 +36,6 @@ void migrate_parameters_release(struct migrate_parameters *parameters)
 
 /* ---- chains ------------------------------------------------------------------------------ */
 
-static void layer_release(struct vm_layer *layer)
-{
-    free(layer->path);
-    free(layer->format);
-}
-
-static void chain_release(struct vm_chain *chain)
-{
-    for (size_t i = 0; i < chain->count; i++)
-        layer_release(&chain->layers[i]);
-    free(chain->layers);
-    free(chain->target);
-    *chain = (struct vm_chain){.target = NULL};
-}
-
-void vm_chains_release(struct vm_chains *chains)
-{
-    if (!chains)
-        return;
-    for (size_t i = 0; i < chains->count; i++)
-        chain_release(&chains->chains[i]);
-    free(chains->chains);
-    *chains = (struct vm_chains){NULL, 0, 0};
-}
-
 const struct vm_chain *migrate_chain_of(const struct vm_chains *chains, const char *target)
 {
     for (size_t i = 0; i < chains->count; i++)
@@ -89,7 +64,7 @@ static int look_below(struct vm_chain *chain, struct error *err)
     if (r < 0)
         return error_prefix(err, r == -ENOMEM ? r : -EIO, "disk '%s'", chain->target);
     for (; chain->count > 1; chain->count--)
-        layer_release(&chain->layers[chain->count - 1]);
+        migrate_layer_release(&chain->layers[chain->count - 1]);
     if (array_reserve(&chain->layers, &chain->capacity, count, sizeof(*chain->layers)) < 0)
         r = no_memory(err);
     for (size_t i = 1; i < count && r == 0; i++) {

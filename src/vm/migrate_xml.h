@@ -5,6 +5,8 @@
 
 #include "setmov/vm_migrate.h"
 
+void migrate_layer_release(struct vm_layer *layer);
+
 /* Chains of all disks that go along, as the XML says them. -EBADMSG, -ENOMEM. */
 int migrate_chains_parse(struct text xml, struct vm_chains *ret_chains, struct error *err);
 
