@@ -76,6 +76,12 @@ void image_close(struct image *image);
 
 uint64_t image_size(const struct image *image); /* virtual size, bytes */
 const char *image_format(const struct image *image);
+/*
+ * How the top layer is laid out, for image_write_options.settings of an image that
+ * shall be alike: "compat=1.1,cluster_size=65536,..." of qcow2; "" of other formats.
+ * Kept until the image is closed.
+ */
+const char *image_settings(const struct image *image);
 const struct image_layer *image_layers(const struct image *image,
                                        size_t *ret_count); /* top first */
 bool image_is_in_use(const struct image *image); /* now: somebody holds a write lock on a layer */

@@ -7,7 +7,9 @@
  * hidden name beside its own (".NAME.XXXXXX.tmp"). Effects throughout.
  *
  * Thread safety: image_write_at(), image_write_read() and image_write_zero() may
- * be called from several threads for places that do not overlap.
+ * be called from several threads for places that do not overlap; the rest from
+ * one. The thread that begins an image lives on until it is finished or closed:
+ * qemu-nbd ends with it.
  */
 #ifndef SETMOV_IMAGE_WRITE_H
 #define SETMOV_IMAGE_WRITE_H
@@ -15,7 +17,7 @@
 #include "setmov/base.h"
 
 struct image_write_options {
-    const char *format;         /* "raw", "qcow2" */
+    const char *format;         /* "raw", "qcow2"; vmdk, vdi and vhdx without a backing image */
     uint64_t virtual_size;      /* bytes; of raw images the file's length */
     const char *backing;        /* absolute path; NULL: it lies on nothing; not for raw */
     const char *backing_format; /* with `backing`, never guessed */
@@ -36,7 +38,11 @@ struct image_write;
 int image_write_new(const char *path, const char *root, const struct image_write_options *options,
                     struct image_write **ret_image, struct error *err);
 
-/* What is not written reads as zeroes, or as the backing image. */
+/*
+ * What is not written reads as zeroes, or as the backing image. With a backing image
+ * whole clusters (`settings`) are written or zeroed in the end, each byte once: the
+ * backing image is not looked at to fill up the rest (image_write_finish()).
+ */
 int image_write_at(struct image_write *image, uint64_t offset, const void *bytes, size_t length,
                    struct error *err);
 /* Zeroes that hide the backing image; without one, nothing is written where nothing was. */
@@ -46,7 +52,11 @@ int image_write_zero(struct image_write *image, uint64_t offset, uint64_t length
 int image_write_read(struct image_write *image, uint64_t offset, size_t length, void *buffer,
                      struct error *err);
 
-/* Ends the writing: all of it is on the disk (fsync), and nothing can be written any more. */
+/*
+ * Ends the writing: all of it is on the disk (fsync), and nothing can be written or
+ * read any more. -EIO also where something could not be written before; with a
+ * backing image -EINVAL where a cluster was written in part.
+ */
 int image_write_finish(struct image_write *image, struct error *err);
 
 /* Of the finished file, for a lease, before it has its name. */

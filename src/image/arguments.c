@@ -72,3 +72,12 @@ int image_chain_describe(const struct image_chain *chain, char **ret_text)
     *ret_text = writer.text;
     return 0;
 }
+
+bool image_written_describe(const char *format, int fd, char *text, size_t size)
+{
+    return string_format(
+        text, size,
+        "json:{\"driver\":\"%s\",\"discard\":\"unmap\",\"file\":{\"driver\":\"file\","
+        "\"filename\":\"/proc/self/fd/%d\",\"locking\":\"off\"}%s}",
+        format, fd, strcmp(format, "qcow2") == 0 ? ",\"backing\":null" : "");
+}

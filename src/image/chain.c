@@ -336,9 +336,11 @@ static int build(struct builder *builder, const char *path, struct error *err)
             return error_prefix(err, rc, "%s", path);
         if (rc < 0)
             return error_prefix(err, rc, "%s: its backing file %s", path, name);
-        if (is_top)
+        if (is_top) {
             chain->top_size = header->size;
-        if (header->backing[0] == '\0')
+            string_copy(chain->top_settings, sizeof(chain->top_settings), header->settings);
+        }
+        if (header->backing[0] == '\0' || builder->options->only_top)
             return 0;
         string_copy(format, sizeof(format), header->backing_format);
         rc = step_down(&name, header, err);

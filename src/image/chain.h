@@ -32,6 +32,7 @@ struct image_chain {
     size_t node_count;
     struct image_stop *stop; /* looked at by what takes long (backend.h); NULL: nobody stops it */
     uint64_t top_size;       /* virtual size as the top image's header tells it, or UNKNOWN_U64 */
+    char top_settings[128];  /* of struct image_header */
 };
 
 /* Opens and checks; on failure nothing is left. */
@@ -80,5 +81,8 @@ int image_fd_raise(int fd);
 
 /* The chain as a json: name for qemu-nbd, malloc'ed. 0 or -ENOMEM. */
 int image_chain_describe(const struct image_chain *chain, char **ret_text);
+
+/* A file that is written, and no layer below it. False: `text` is too small. */
+bool image_written_describe(const char *format, int fd, char *text, size_t size);
 
 #endif

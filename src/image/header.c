@@ -91,6 +91,9 @@ static int take_name(struct bytes bytes, uint64_t offset, uint64_t length, char 
 #define QCOW2_HEADER_BYTES_2     72
 #define QCOW2_HEADER_BYTES_3     104
 #define QCOW2_FEATURE_DATA_FILE  ((uint64_t)1 << 2)
+#define QCOW2_FEATURE_EXTENDED   ((uint64_t)1 << 4)
+#define QCOW2_COMPATIBLE_LAZY    ((uint64_t)1 << 0)
+#define QCOW2_REFCOUNT_ORDER     4 /* of version 2: 16 bits */
 #define QCOW2_EXTENSION_FORMAT   0xE2792ACAu
 #define QCOW2_EXTENSION_DATAFILE 0x44415441u
 #define QCOW2_EXTENSION_LUKS     0x0537BE77u
@@ -130,6 +133,21 @@ static int parse_qcow2_extensions(struct bytes bytes, size_t at, size_t end,
     return 0;
 }
 
+/* What a new image like this one is made with. Whether it is sound QEMU says. */
+static void tell_qcow2_settings(struct bytes bytes, struct image_header *header)
+{
+    bool is_version_2 = big32(bytes, 4) == 2;
+    uint64_t features = is_version_2 ? 0 : big64(bytes, 72);
+    uint64_t compatible = is_version_2 ? 0 : big64(bytes, 80);
+    uint32_t order = is_version_2 ? QCOW2_REFCOUNT_ORDER : big32(bytes, 96);
+
+    string_format(header->settings, sizeof(header->settings),
+                  "compat=%s,cluster_size=%u,refcount_bits=%u%s%s", is_version_2 ? "0.10" : "1.1",
+                  1u << big32(bytes, 20), order <= 6 ? 1u << order : 1u << QCOW2_REFCOUNT_ORDER,
+                  (features & QCOW2_FEATURE_EXTENDED) != 0 ? ",extended_l2=on" : "",
+                  (compatible & QCOW2_COMPATIBLE_LAZY) != 0 ? ",lazy_refcounts=on" : "");
+}
+
 static int parse_qcow2(struct bytes bytes, struct image_header *header, struct error *err)
 {
     uint32_t version, header_bytes = QCOW2_HEADER_BYTES_2, cluster_bits, name_bytes;
@@ -154,6 +172,7 @@ static int parse_qcow2(struct bytes bytes, struct image_header *header, struct e
         features = big64(bytes, 72);
         header_bytes = big32(bytes, 100);
     }
+    tell_qcow2_settings(bytes, header);
     end = (uint64_t)1 << cluster_bits;
     if (header_bytes < QCOW2_HEADER_BYTES_2 || header_bytes > end || name_at > end)
         return error_set(err, -EBADMSG, "its header is damaged (lengths)");

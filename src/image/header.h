@@ -29,6 +29,7 @@ struct image_header {
     char backing_format[32];       /* "" where the image does not say */
     bool has_data_file;            /* qcow2: the clusters lie in another file */
     char data_file[IMAGE_NAME_ROOM];
+    char settings[128]; /* qcow2: how it is laid out, as qemu-img create -o takes it; else "" */
     bool is_descriptor; /* vmdk: a text that names the files with the data */
 };
 

@@ -83,6 +83,11 @@ const char *image_format(const struct image *image)
     return image->chain.nodes[0].format;
 }
 
+const char *image_settings(const struct image *image)
+{
+    return image->chain.top_settings;
+}
+
 const struct image_layer *image_layers(const struct image *image, size_t *ret_count)
 {
     *ret_count = image->chain.count;

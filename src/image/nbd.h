@@ -14,6 +14,10 @@
 
 #define MOST_CONNECTIONS 64
 #define STATUS_ANSWERS   8
+#define NBD_SILENCE_S    60.0 /* without any answer */
+
+/* How many layers down the data lies, from 1; 0: nowhere. */
+#define REMOTE_DEPTH "qemu:allocation-depth"
 
 /* An answer to a question for extents; together they cover [start, end). */
 struct answer {
@@ -30,9 +34,10 @@ struct connection {
 struct nbd {
     const struct image_chain *chain;
     struct image_stop *stop;
-    struct server server;
+    struct program server;
     uint64_t size;
     bool tells_status;
+    bool tells_depth; /* only the top layer is looked at */
     double silence_s; /* so long no answer may come */
     pthread_mutex_t lock;
     pthread_cond_t freed;
@@ -45,6 +50,25 @@ struct nbd {
     size_t next_answer;
     struct cache_guard **guards; /* of the chain's files */
 };
+
+/* ---- nbd_start.c: the beginning and the end ----------------------------------------------- */
+
+/* `connections`, `patience_s`: 0: default. All else of `nbd` is zero, or set already. */
+void remote_init(struct nbd *nbd, unsigned connections, double patience_s);
+/* Starts the server and connects; `connections` of the order is filled in. To be released even where it fails. */
+int remote_start(struct nbd *nbd, struct server_order *order, struct error *err);
+void remote_release(struct nbd *nbd); /* all but what nbd.c and nbd_extents.c keep */
+
+/* ---- nbd_work.c ------------------------------------------------------------------------------ */
+
+struct remote_work {
+    enum { REMOTE_READ, REMOTE_WRITE, REMOTE_ZERO, REMOTE_FLUSH } kind;
+    uint64_t offset, length; /* of FLUSH: 0 and 1 */
+    void *bytes; /* read into or written, which does not change them; NULL for the others */
+};
+
+/* Does it on a connection of its own. */
+int remote_do(struct nbd *nbd, const struct remote_work *work, struct error *err);
 
 /* ---- nbd_connection.c: a connection for one call, and what a lost server leads to --------- */
 

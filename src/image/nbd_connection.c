@@ -23,7 +23,7 @@ int connection_lose(struct nbd *nbd, int code, const char *message, struct error
         bool ended = false;
 
         for (int waited = 0; waited < LAST_WORDS_MS && !ended; waited++) {
-            ended = server_has_ended(&nbd->server, &status);
+            ended = program_has_ended(&nbd->server, &status);
             if (!ended)
                 usleep(1000);
         }

@@ -14,6 +14,7 @@
 
 struct asking {
     struct answer answer;
+    struct answer depth; /* DATA where the layer holds something, HOLE elsewhere */
     struct reading reading;
     uint64_t limit; /* of what was asked for */
     int failed;     /* negative errno */
@@ -26,37 +27,75 @@ static enum image_extent_kind kind_of(uint32_t flags)
     return (flags & LIBNBD_STATE_HOLE) != 0 ? IMAGE_HOLE : IMAGE_ZERO;
 }
 
+static enum image_extent_kind kind_of_depth(uint32_t depth)
+{
+    return depth == 0 ? IMAGE_HOLE : IMAGE_DATA;
+}
+
+/* -ENOMEM and the like. */
+static int append(struct answer *answer, uint64_t length, enum image_extent_kind kind)
+{
+    struct image_extent *last = answer->count > 0 ? &answer->extents[answer->count - 1] : NULL;
+
+    if (last != NULL && last->kind == kind) {
+        last->length += length;
+    } else {
+        int rc = array_reserve(&answer->extents, &answer->capacity, answer->count + 1,
+                               sizeof(*answer->extents));
+
+        if (rc < 0)
+            return rc;
+        answer->extents[answer->count++] = (struct image_extent){answer->end, length, kind};
+    }
+    answer->end += length;
+    return 0;
+}
+
 static int take_extents(void *user_data, const char *context, uint64_t offset, uint32_t *entries,
                         size_t count, int *error)
 {
     struct asking *asking = user_data;
-    struct answer *answer = &asking->answer;
+    bool is_depth = strcmp(context, REMOTE_DEPTH) == 0;
+    struct answer *answer = is_depth ? &asking->depth : &asking->answer;
 
     (void)error;
-    if (strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0 || offset != answer->end)
+    if ((!is_depth && strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0) ||
+        offset != answer->end)
         return 0;
-    for (size_t i = 0; i + 1 < count && answer->end < asking->limit; i += 2) {
-        struct image_extent extent = {answer->end, entries[i], kind_of(entries[i + 1])};
-        struct image_extent *last = answer->count > 0 ? &answer->extents[answer->count - 1] : NULL;
+    for (size_t i = 0; i + 1 < count && answer->end < asking->limit && asking->failed == 0;
+         i += 2) {
+        uint64_t left = asking->limit - answer->end;
+        uint64_t length = entries[i] < left ? entries[i] : left;
 
-        if (extent.length == 0)
-            continue;
-        if (extent.length > asking->limit - answer->end)
-            extent.length = asking->limit - answer->end;
-        if (last != NULL && last->kind == extent.kind) {
-            last->length += extent.length;
-        } else {
-            int rc = array_reserve(&answer->extents, &answer->capacity, answer->count + 1,
-                                   sizeof(extent));
-            if (rc < 0) {
-                asking->failed = rc;
-                return 0;
-            }
-            answer->extents[answer->count++] = extent;
-        }
-        answer->end += extent.length;
+        if (length > 0)
+            asking->failed = append(
+                answer, length, is_depth ? kind_of_depth(entries[i + 1]) : kind_of(entries[i + 1]));
     }
     return 0;
+}
+
+/* What the layer does not hold is a hole, zeroes that it holds are no hole. */
+static int merge_depth(struct asking *asking)
+{
+    struct answer merged = {.start = asking->answer.start, .end = asking->answer.start};
+    const struct answer *answer = &asking->answer, *depth = &asking->depth;
+    int rc = 0;
+
+    for (size_t i = 0, k = 0; i < answer->count && k < depth->count && rc == 0;) {
+        const struct image_extent *kind = &answer->extents[i], *held = &depth->extents[k];
+        uint64_t end = kind->offset + kind->length, held_end = held->offset + held->length;
+        uint64_t next = end < held_end ? end : held_end;
+        enum image_extent_kind merged_kind = IMAGE_HOLE;
+
+        if (held->kind != IMAGE_HOLE)
+            merged_kind = kind->kind == IMAGE_DATA ? IMAGE_DATA : IMAGE_ZERO;
+        rc = append(&merged, next - merged.end, merged_kind);
+        i += next == end;
+        k += next == held_end;
+    }
+    free(asking->answer.extents);
+    asking->answer = merged;
+    return rc;
 }
 
 static int ask(struct nbd *nbd, struct connection *connection, struct asking *asking,
@@ -78,6 +117,8 @@ static int ask(struct nbd *nbd, struct connection *connection, struct asking *as
         if (rc < 0)
             return rc;
     }
+    if (nbd->tells_depth && asking->failed == 0 && asking->reading.failed == 0)
+        asking->failed = merge_depth(asking);
     if (asking->failed < 0)
         return error_set(err, asking->failed, "out of memory");
     if (asking->reading.failed != 0 && connection_is_broken(connection))
@@ -161,7 +202,8 @@ int remote_next_extent(void *state, uint64_t offset, struct image_extent *ret_ex
                        struct error *err)
 {
     struct nbd *nbd = state;
-    struct asking asking = {.answer = {.start = offset, .end = offset}};
+    struct asking asking = {.answer = {.start = offset, .end = offset},
+                            .depth = {.start = offset, .end = offset}};
     uint64_t rest = nbd->size - offset;
     struct connection *connection;
     int rc;
@@ -176,6 +218,7 @@ int remote_next_extent(void *state, uint64_t offset, struct image_extent *ret_ex
     connection_take(nbd, &connection);
     rc = ask(nbd, connection, &asking, err);
     connection_give(nbd, connection);
+    free(asking.depth.extents);
     if (rc < 0) {
         free(asking.answer.extents);
         return rc;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A qemu-nbd of our own: read-only, on a socket in a directory that only we
+ * A qemu-nbd of our own, on a socket in a directory that only we
  * may enter and that is gone again before the process starts. It ends when
  * its last connection is closed, when it is stopped here, and when the thread
  * that started it ends.
@@ -8,30 +8,30 @@
 #ifndef SETMOV_IMAGE_SERVER_H
 #define SETMOV_IMAGE_SERVER_H
 
-#include "setmov/base.h"
+#include "image/program.h"
 
-#include <sys/types.h>
+enum server_mode {
+    SERVER_READS,
+    SERVER_READS_DEPTH, /* and tells which layer data lies in */
+    SERVER_WRITES,      /* nothing is on the disk before the file is brought there */
+};
 
-struct server {
-    pid_t pid;    /* 0: none */
-    int messages; /* its standard error, does not block */
+struct server_order {
+    const char *description; /* of the image, in QEMU's words */
+    const int *fds;          /* passed on under their numbers (10 and above) */
+    size_t fd_count;
+    size_t connections;
+    enum server_mode mode;
 };
 
 /*
- * Starts it for the image that `description` tells, with the descriptors
- * `fds` passed on under their numbers (10 and above), and gives `connections`
- * connected sockets. It may not have answered yet, nor even opened the image.
+ * Starts it and gives `connections` connected sockets. It may not have answered
+ * yet, nor even opened the image.
  */
-int server_start(const char *description, const int *fds, size_t fd_count, int *ret_sockets,
-                 size_t connections, struct server *ret_server, struct error *err);
-
-/* Ends the process and forgets it; NULL and a stopped one are fine. */
-void server_stop(struct server *server);
+int server_start(const struct server_order *order, int *ret_sockets, struct program *ret_server,
+                 struct error *err);
 
 /* Adds what the server said last to the message: "message: reason". Returns `code`. */
-int server_explain(struct server *server, int code, struct error *err);
-
-/* Has the process ended? Then `ret_status` is as of waitpid. */
-bool server_has_ended(struct server *server, int *ret_status);
+int server_explain(struct program *server, int code, struct error *err);
 
 #endif

@@ -3,14 +3,14 @@
  * Opens an image as the program does and does what its standard input says,
  * a command a line, an answer of one line each: "ok ..." or "error CODE TEXT".
  *
- *   image_tool [-f FORMAT] [-a DIRECTORY]... [-o] [-k] [-c CONNECTIONS] [-r RATE] [-d FILE] [-t MILLISECONDS]
+ *   image_tool [-f FORMAT] [-a DIRECTORY]... [-o] [-l] [-k] [-c CONNECTIONS] [-r RATE] [-d FILE] [-t MILLISECONDS]
  *              [-s BYTES] IMAGE
  *
  * Commands: info, extents, in-use, check, read OFFSET LENGTH (a checksum),
  * copy FILE (data extents into a sparse file), all FILE (everything, holes
  * read as well), speed THREADS BYTES (reads all, BYTES a call).
  *
- * -t: how long qemu-nbd may be silent. -d: what the kernel is asked to drop from the page cache is written to FILE,
+ * -l: the top layer alone. -t: how long qemu-nbd may be silent. -d: what the kernel is asked to drop from the page cache is written to FILE,
  * a line "INODE OFFSET LENGTH" each: a page that the kernel gave up of its own
  * accord and one that we had it drop look alike afterwards. -s: the kernel gives
  * at most so many bytes at once, as it may.
@@ -61,8 +61,8 @@ static void show_info(const struct image *image)
     size_t count;
     const struct image_layer *layers = image_layers(image, &count);
 
-    printf("ok {\"size\":%" PRIu64 ",\"format\":\"%s\",\"layers\":[", image_size(image),
-           image_format(image));
+    printf("ok {\"size\":%" PRIu64 ",\"format\":\"%s\",\"settings\":\"%s\",\"layers\":[",
+           image_size(image), image_format(image), image_settings(image));
     for (size_t i = 0; i < count; i++)
         printf("%s{\"path\":\"%s\",\"format\":\"%s\",\"size\":%" PRIu64 ",\"inode\":%" PRIu64
                ",\"block_device\":%s}",
@@ -320,13 +320,15 @@ int main(int argc, char **argv)
     char line[4352];
     int option;
 
-    while ((option = getopt(argc, argv, "f:a:okc:r:d:t:s:")) != -1) {
+    while ((option = getopt(argc, argv, "f:a:olkc:r:d:t:s:")) != -1) {
         if (option == 'f')
             options.format = optarg;
         else if (option == 'a' && allowed_count < ARRAY_LENGTH(allowed) - 1)
             allowed[allowed_count++] = optarg;
         else if (option == 'o')
             options.follow_backing_outside = true;
+        else if (option == 'l')
+            options.only_top = true;
         else if (option == 'k')
             options.keep_cache = true;
         else if (option == 'c' && parse_u64(optarg, &number) == 0)
