@@ -12,6 +12,8 @@
 #include "setmov/transfer.h"
 #include "setmov/transfer_make.h"
 
+#define TRANSFER_PART_MAX_RAW ((uint64_t)128 << 20) /* what one part may decompress to */
+
 /* ---- making ---------------------------------------------------------------------------- */
 
 /* One finished part. Bytes and digests are the caller's only during the call. */

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the packing share: pieces and parts, compressing, the level. */
+#ifndef TRANSFER_PACK_H
+#define TRANSFER_PACK_H
+
+#include "setmov/transfer_pack.h"
+
+/* ---- which piece goes into which part (pack_layout.c) ------------------------------- */
+
+/* Bytes of an image that lie together in a part. */
+struct pack_piece {
+    uint64_t offset; /* in the image */
+    uint32_t image, length;
+    uint32_t part; /* number among the layout's */
+    uint64_t from; /* byte of the uncompressed part */
+};
+
+struct pack_part {
+    size_t first, count; /* pieces */
+    uint64_t raw_length;
+    bool whole_blocks; /* all pieces are whole blocks of the plan's size */
+};
+
+/* Pieces are in the order in which they are packed. */
+struct pack_layout {
+    struct pack_piece *pieces;
+    size_t count, capacity;
+    struct pack_part *parts;
+    size_t part_count, part_capacity;
+    uint64_t raw_bytes;
+};
+
+/* All that the plan sends and no part has yet. -EINVAL: it is no plan; -EFBIG, -ENOMEM. */
+int pack_layout_make(const struct transfer_plan *plan, uint64_t part_bytes,
+                     struct pack_layout *ret_layout, struct error *err);
+void pack_layout_release(struct pack_layout *layout);
+
+/*
+ * Gives the plan's extents their parts: the layout's i-th is the plan's
+ * numbers[i]-th. The plan is as it was for pack_layout_make(), and stays so on failure.
+ */
+int pack_layout_apply(struct pack_layout *layout, const uint32_t *numbers,
+                      struct transfer_plan *plan, struct error *err);
+
+/* ---- compressing one part (pack_compress.c) ------------------------------------------- */
+
+#define PACK_LEVEL_STORED (-1000) /* in a frame of zstd, but not compressed */
+
+struct pack_compressor;
+
+int pack_compressor_new(struct pack_compressor **ret_compressor, struct error *err);
+void pack_compressor_free(struct pack_compressor *compressor); /* NULL is fine */
+
+/* Begins a part of `raw_length` bytes, all of which must be added before it is finished. */
+int pack_compressor_begin(struct pack_compressor *compressor, int level, uint64_t raw_length,
+                          struct error *err);
+int pack_compressor_add(struct pack_compressor *compressor, const void *bytes, size_t length,
+                        struct error *err);
+/* The caller frees. */
+int pack_compressor_finish(struct pack_compressor *compressor, uint8_t **ret_bytes,
+                           size_t *ret_length, struct error *err);
+
+#endif
