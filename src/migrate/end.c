@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the end of a migration and its undoing share: who has the VM, and what was sent. */
+#include "migrate/end.h"
+
+#include <errno.h>
+#include <stdarg.h>
+
+static const char *destination_of(const struct journal *journal)
+{
+    return journal->host != NULL ? journal->host : journal->uri;
+}
+
+enum migrate_verdict migrate_ask_places(const struct migrate_end *end,
+                                        const struct journal *journal, char ret_text[400])
+{
+    struct migrate_places places = {.has_here = false};
+    struct error here = {"it cannot be reached"}, there = {"it cannot be reached"};
+
+    if (end->here != NULL)
+        places.has_here = vm_where(end->here, &journal->vm, &places.here, &here) == 0;
+    if (end->there != NULL)
+        places.has_there = vm_where(end->there, &journal->vm, &places.there, &there) == 0;
+    string_format(ret_text, 400, "here: %.150s; at %.60s: %.150s",
+                  places.has_here ? places.here.state : here.text, destination_of(journal),
+                  places.has_there ? places.there.state : there.text);
+    return migrate_judge(&places, journal->was_active);
+}
+
+int migrate_read_progress(struct vm_peer *there, const struct journal *journal,
+                          struct transfer_progress *ret_progress, struct error *err)
+{
+    char name[200];
+    uint8_t bytes[TRANSFER_PROGRESS_BYTES];
+    size_t length = 0;
+    int rc;
+
+    if (journal->plan == NULL)
+        return error_set(err, -ENOENT, "there is no plan yet");
+    string_format(name, sizeof(name), "%s" TRANSFER_PROGRESS_SUFFIX, journal->plan);
+    rc = vm_peer_read(there, journal->incoming_pool, name, 0, bytes, sizeof(bytes), &length, err);
+    if (rc == 0 && transfer_progress_decode(bytes, length, ret_progress) < 0)
+        rc = error_set(err, -EINVAL, "%s cannot be read", name);
+    return rc;
+}
+
+/* ---- what was sent --------------------------------------------------------------------- */
+
+int migrate_remove_sent(const struct migrate_end *end, const struct journal *journal,
+                        struct error *err)
+{
+    struct vm_volumes volumes = {NULL, 0, 0};
+    char prefix[200];
+    int rc;
+
+    if (journal->plan == NULL || end->there == NULL)
+        return 0;
+    /* With the dot: the names of others may begin alike. */
+    string_format(prefix, sizeof(prefix), "%s.", journal->plan);
+    rc = vm_volumes_list(end->there, journal->incoming_pool, prefix, &volumes, err);
+    for (size_t i = 0; i < volumes.count && rc == 0; i++)
+        rc = vm_volume_delete(end->there, journal->incoming_pool, volumes.volumes[i].name, err);
+    vm_volumes_release(&volumes);
+    return rc;
+}
+
+void migrate_left(const struct migrate_end *end, const char *format, ...)
+{
+    char line[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    if (vsnprintf(line, sizeof(line), format, arguments) < 0)
+        line[0] = '\0';
+    va_end(arguments);
+    if (end->left != NULL)
+        (void)vm_lines_add(end->left, "%s", line);
+}

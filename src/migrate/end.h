@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How a migration ends, or is undone, by its journal alone: for `setmov migrate`
+ * and, after a crash, for `setmov recover`. All of it may be done again: what is
+ * done already is passed over.
+ */
+#ifndef MIGRATE_END_H
+#define MIGRATE_END_H
+
+#include "migrate/journal.h"
+#include "setmov/transfer_plan.h"
+
+struct migrate_end {
+    const struct config *config;
+    struct vm_peer *here;
+    struct vm_peer *there;                         /* NULL: it cannot be reached */
+    struct vm_lines *left;                         /* what is not done, a line each */
+    void (*note)(void *context, const char *line); /* may be NULL */
+    bool (*stopped)(void *context);                /* may be NULL */
+    void *context;
+};
+
+/* Where the VM is, as far as both sides can tell. */
+enum migrate_verdict {
+    MIGRATE_IS_HERE,     /* and not there: undo */
+    MIGRATE_IS_THERE,    /* and not here, or here only what is left of it: finish */
+    MIGRATE_IS_UNDERWAY, /* libvirt is still at it */
+    MIGRATE_IS_UNKNOWN,  /* a side cannot be asked, or they contradict one another */
+};
+struct migrate_places {
+    bool has_here, has_there; /* could be asked */
+    struct vm_where here, there;
+};
+/* Pure. `was_active`: when the migration began. */
+enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was_active);
+/* Asks both sides, once. What cannot be asked is left out; `ret_text`: for people. */
+enum migrate_verdict migrate_ask_places(const struct migrate_end *end,
+                                        const struct journal *journal, char ret_text[400]);
+
+/*
+ * The VM is there: the plan goes out of its metadata, what is left of it here goes,
+ * old images are renamed aside or removed, overlays and what was sent removed,
+ * then the journal. 0, or negative: the journal stays, and `left` says why.
+ * `plan`: whose parts are removed there; NULL: they expire.
+ */
+int migrate_finish(const struct migrate_end *end, struct journal *journal,
+                   const struct transfer_plan *plan, struct error *err);
+
+/*
+ * The VM is here: overlays are merged back and removed, it goes on if it stood
+ * still for the migration, what was built and sent there is removed (parts stay),
+ * then the journal. 0, or negative: the journal stays.
+ * `was_built`: the images there were made for this very migration.
+ */
+int migrate_undo(const struct migrate_end *end, struct journal *journal, bool was_built,
+                 struct error *err);
+
+/* ---- parts of it, for both ----------------------------------------------------------------- */
+
+/* Removes plan, progress and the rest of that name there; not the parts. */
+int migrate_remove_sent(const struct migrate_end *end, const struct journal *journal,
+                        struct error *err);
+void migrate_left(const struct migrate_end *end, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Record of the hook's progress on the journal's plan. -ENOENT: none. */
+int migrate_read_progress(struct vm_peer *there, const struct journal *journal,
+                          struct transfer_progress *ret_progress, struct error *err);
+
+#endif

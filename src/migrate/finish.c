@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A migration that came about: what is left of the VM here goes, or is kept for who comes back. */
+#include "migrate/end.h"
+#include "migrate/old.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Never one that runs: the caller has seen that it runs there, so two would write one disk's history. */
+static int remove_rest(const struct migrate_end *end, const struct journal *journal,
+                       struct error *err)
+{
+    struct vm_where where = {.place = VM_OTHER};
+    int rc = vm_where(end->here, &journal->vm, &where, err);
+
+    if (rc < 0 || where.place == VM_ABSENT)
+        return rc;
+    if (where.place != VM_OFF && where.place != VM_OUTGOING)
+        return error_set(err, -EBUSY, "it is here as well: %s", where.state);
+    return vm_discard(end->here, &journal->vm, true, err);
+}
+
+/* ---- old images ------------------------------------------------------------------------ */
+
+/* -EBUSY: a domain of this host names it. */
+static int check_unused(const struct vm_files *files, const char *path, struct error *err)
+{
+    for (size_t i = 0; i < files->count; i++) {
+        if (strcmp(files->files[i].path, path) == 0)
+            return error_set(err, -EBUSY, "a domain of this host names it");
+    }
+    return 0;
+}
+
+static int put_aside(const struct migrate_end *end, const struct journal *journal,
+                     const struct journal_layer *layer, struct catalog_images *images,
+                     struct error *err)
+{
+    CLEANUP(cleanup_free) char *path = NULL;
+    int rc;
+
+    if (!journal->keeps_old)
+        return unlink(layer->path) == 0 || errno == ENOENT
+                   ? 0
+                   : error_set(err, -errno, "%s", strerror(errno));
+    rc = migrate_old_keep(end->config, &journal->vm, layer->path, &path, err);
+    if (rc == 0 && path != NULL && catalog_images_add(images, path, layer->format) < 0)
+        rc = error_set(err, -ENOMEM, "out of memory");
+    return rc;
+}
+
+/* Of each disk the top layer: those below may have other VMs on them. */
+static int put_all_aside(const struct migrate_end *end, const struct journal *journal,
+                         struct catalog_images *images, struct error *err)
+{
+    struct vm_files files = {NULL, 0, 0};
+    struct error why = {""};
+    int rc = vm_files_in_use(end->here, &files, err);
+
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < journal->disk_count; i++) {
+        const struct journal_layer *layer = &journal->disks[i].layers[0];
+        int code = layer->is_shared ? 0 : check_unused(&files, layer->path, &why);
+
+        if (code == 0 && !layer->is_shared)
+            code = put_aside(end, journal, layer, images, &why);
+        if (code < 0)
+            migrate_left(end, "the old image %s stays as it is: %s", layer->path, why.text);
+    }
+    vm_files_release(&files);
+    return 0;
+}
+
+static int remove_overlays(const struct journal *journal, struct error *err)
+{
+    for (size_t i = 0; i < journal->disk_count; i++) {
+        const char *overlay = journal->disks[i].overlay;
+
+        if (overlay != NULL && unlink(overlay) < 0 && errno != ENOENT)
+            return error_set(err, -errno, "%s cannot be removed: %s", overlay, strerror(errno));
+    }
+    return 0;
+}
+
+/* ---- what was sent ----------------------------------------------------------------------- */
+
+static void remove_parts(const struct migrate_end *end, const struct journal *journal,
+                         const struct transfer_plan *plan)
+{
+    struct error why = {""};
+
+    for (size_t i = 0; i < plan->part_count; i++) {
+        char name[TRANSFER_PART_NAME_BYTES];
+
+        transfer_part_name(plan->parts[i].sha256, name);
+        if (vm_volume_delete(end->there, journal->incoming_pool, name, &why) < 0) {
+            migrate_left(end, "parts stay at the destination until they expire: %s", why.text);
+            return;
+        }
+    }
+}
+
+static void index_old(const struct migrate_end *end, const struct catalog_images *images)
+{
+    struct error why = {""};
+
+    if (images->count > 0 &&
+        migrate_old_index(end->config, images, end->stopped, end->context, &why) < 0)
+        migrate_left(end, "the old images are not indexed until setmov index runs: %s", why.text);
+}
+
+int migrate_finish(const struct migrate_end *end, struct journal *journal,
+                   const struct transfer_plan *plan, struct error *err)
+{
+    struct catalog_images images = {NULL};
+    struct error why = {""};
+    int rc;
+
+    if (end->there == NULL)
+        return error_set(err, -EHOSTUNREACH, "the destination cannot be reached");
+    rc = remove_rest(end, journal, err);
+    if (rc == 0)
+        rc = put_all_aside(end, journal, &images, err);
+    if (rc == 0)
+        rc = remove_overlays(journal, err);
+    if (rc < 0) {
+        catalog_images_release(&images);
+        return rc;
+    }
+    index_old(end, &images);
+    catalog_images_release(&images);
+    if (vm_forget_plan(end->there, &journal->vm, &why) < 0)
+        migrate_left(end, "the name of the plan stays in the VM's metadata: %s", why.text);
+    if (migrate_remove_sent(end, journal, &why) < 0)
+        migrate_left(end, "plan and progress stay at the destination until they expire: %s",
+                     why.text);
+    if (plan != NULL)
+        remove_parts(end, journal, plan);
+    return journal_remove(end->config->setmov.state, &journal->vm, err);
+}

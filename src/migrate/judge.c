@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where a VM is, from what both sides say of it. Pure. */
+#include "migrate/end.h"
+
+static bool runs(enum vm_place place)
+{
+    return place == VM_RUNNING || place == VM_PAUSED;
+}
+
+static enum migrate_verdict judge_active(const struct migrate_places *places)
+{
+    enum vm_place here = places->here.place, there = places->there.place;
+
+    if (there == VM_INCOMING || places->here.has_job)
+        return MIGRATE_IS_UNDERWAY;
+    if (runs(there))
+        return runs(here) || here == VM_OTHER ? MIGRATE_IS_UNKNOWN : MIGRATE_IS_THERE;
+    if (there == VM_OFF) /* it went and was shut down; or libvirt left a definition behind */
+        return here == VM_ABSENT ? MIGRATE_IS_THERE
+               : runs(here)      ? MIGRATE_IS_HERE
+                                 : MIGRATE_IS_UNKNOWN;
+    if (there != VM_ABSENT)
+        return MIGRATE_IS_UNKNOWN;
+    return runs(here) || here == VM_OUTGOING || here == VM_OFF ? MIGRATE_IS_HERE
+                                                               : MIGRATE_IS_UNKNOWN;
+}
+
+/* Nothing of it runs: what is defined at the destination has all that it needs. */
+static enum migrate_verdict judge_off(const struct migrate_places *places)
+{
+    enum vm_place here = places->here.place, there = places->there.place;
+
+    if (places->here.has_job || there == VM_INCOMING)
+        return MIGRATE_IS_UNDERWAY;
+    if (there == VM_ABSENT && (here == VM_OFF || runs(here)))
+        return MIGRATE_IS_HERE;
+    if ((there == VM_OFF || runs(there)) && (here == VM_ABSENT || here == VM_OFF))
+        return MIGRATE_IS_THERE;
+    return MIGRATE_IS_UNKNOWN;
+}
+
+enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was_active)
+{
+    if (!places->has_here || !places->has_there)
+        return MIGRATE_IS_UNKNOWN;
+    return was_active ? judge_active(places) : judge_off(places);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A migration that did not come about: all is as it was before, and the VM goes on here. */
+#include "migrate/end.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Its state here, with the guest going on where it stood still for the migration. */
+static int find_and_wake(const struct migrate_end *end, const struct journal *journal,
+                         struct vm_where *ret_where, struct error *err)
+{
+    int rc = vm_where(end->here, &journal->vm, ret_where, err);
+
+    if (rc < 0 || ret_where->place != VM_OUTGOING)
+        return rc;
+    rc = vm_resume(end->here, &journal->vm, err);
+    return rc < 0 ? error_prefix(err, rc, "it stands still, and cannot be resumed")
+                  : vm_where(end->here, &journal->vm, ret_where, err);
+}
+
+static int thaw(const struct migrate_end *end, const struct journal *journal,
+                const struct journal_disk *disk, bool is_active, struct error *err)
+{
+    const struct vm_freeze_disk freeze = {.target = disk->target, .overlay = disk->overlay};
+    int rc;
+
+    if (disk->overlay == NULL)
+        return 0;
+    /* Nothing may be stopped here: who asks for an end gets it by this. */
+    rc = is_active ? vm_thaw(end->here, &journal->vm, &freeze, NULL, NULL, err)
+                   : vm_thaw_off(end->here, &journal->vm, &freeze, err);
+    if (rc < 0)
+        return error_prefix(err, rc, "disk %s cannot be merged back", disk->target);
+    if (unlink(disk->overlay) < 0 && errno != ENOENT)
+        return error_set(err, -errno, "%s cannot be removed: %s", disk->overlay, strerror(errno));
+    return 0;
+}
+
+/* What the hook built, and gave its name; it has leases, so what fails here goes later. */
+static void remove_built(const struct migrate_end *end, const struct journal *journal)
+{
+    struct error why = {""};
+
+    for (size_t i = 0; i < journal->disk_count; i++) {
+        for (size_t j = 0; j < journal->disks[i].layer_count; j++) {
+            const struct journal_layer *layer = &journal->disks[i].layers[j];
+
+            if (!layer->is_shared && vm_file_delete(end->there, layer->there, &why) < 0)
+                migrate_left(end, "%s stays at the destination until setmov gc removes it: %s",
+                             layer->there, why.text);
+        }
+    }
+}
+
+int migrate_undo(const struct migrate_end *end, struct journal *journal, bool was_built,
+                 struct error *err)
+{
+    struct vm_where where = {.place = VM_OTHER};
+    struct error why = {""};
+    int rc = find_and_wake(end, journal, &where, err), code;
+
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < journal->disk_count; i++) {
+        bool is_active = where.place == VM_RUNNING || where.place == VM_PAUSED;
+
+        /* One disk that cannot be merged leaves the others no reason to stay. */
+        code = thaw(end, journal, &journal->disks[i], is_active, &why);
+        if (code < 0 && rc == 0)
+            rc = error_set(err, code, "%s", why.text);
+    }
+    if (end->there != NULL && was_built)
+        remove_built(end, journal);
+    code = migrate_remove_sent(end, journal, &why);
+    if (code < 0 || end->there == NULL)
+        migrate_left(end, "what was sent stays at the destination until it expires: %s",
+                     code < 0 ? why.text : "it cannot be reached");
+    return rc < 0 ? rc : journal_remove(end->config->setmov.state, &journal->vm, err);
+}
