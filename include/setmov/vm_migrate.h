@@ -88,14 +88,19 @@ int vm_migrate_xml(struct text xml, const struct vm_migrate_disk *disks, size_t 
 /* ---- migrating -------------------------------------------------------------------------------- */
 
 struct vm_migrate_options {
-    const char *destination_uri;         /* libvirt's, as the source's libvirtd reaches it */
-    const char *migrate_uri;             /* of QEMU's stream; NULL: libvirt decides */
-    const char *disks_uri;               /* of the mirror's; NULL */
-    unsigned disks_port;                 /* 0: libvirt decides */
-    const char *listen_address;          /* NULL */
-    uint64_t bandwidth_bits_per_s;       /* of memory and mirror; 0: no limit */
-    uint64_t downtime_ms;                /* most at the end; 0: libvirt's */
-    bool tls, auto_converge, post_copy;  /* post_copy: allowed; vm_migrate_post_copy() begins it */
+    const char *destination_uri;        /* libvirt's, as the source's libvirtd reaches it */
+    const char *migrate_uri;            /* of QEMU's stream; NULL: libvirt decides */
+    const char *disks_uri;              /* of the mirror's; NULL */
+    unsigned disks_port;                /* 0: libvirt decides */
+    const char *listen_address;         /* NULL */
+    uint64_t bandwidth_bits_per_s;      /* of memory and mirror; 0: no limit */
+    uint64_t downtime_ms;               /* most at the end; 0: libvirt's */
+    bool tls, auto_converge, post_copy; /* post_copy: allowed; vm_migrate_post_copy() begins it */
+    /*
+     * The guest stands still there until vm_resume(). Without it libvirt lets it run in
+     * both places when the last answer from there is lost (see below vm_where()).
+     */
+    bool paused;
     bool offline;                        /* the definition only */
     bool persistent;                     /* defined there and no longer here */
     const struct vm_migrate_disk *disks; /* as they are there */

@@ -133,6 +133,7 @@ static unsigned flags_of(const struct vm_migrate_options *options)
         {!options->offline, VIR_MIGRATE_LIVE},
         {!options->offline && options->disk_count > 0, VIR_MIGRATE_NON_SHARED_INC},
         {options->persistent, VIR_MIGRATE_PERSIST_DEST | VIR_MIGRATE_UNDEFINE_SOURCE},
+        {!options->offline && options->paused, VIR_MIGRATE_PAUSED},
         {!options->offline && options->tls, VIR_MIGRATE_TLS},
         {!options->offline && options->auto_converge, VIR_MIGRATE_AUTO_CONVERGE},
         {!options->offline && options->post_copy, VIR_MIGRATE_POSTCOPY},

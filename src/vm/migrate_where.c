@@ -11,25 +11,38 @@
 
 enum job { JOB_NONE, JOB_IN, JOB_OUT, JOB_OTHER };
 
-/* An incoming one tells nothing of itself, but that it is one: the call is invalid there. */
-static enum job job_of(virDomainPtr domain)
+static int job_of_error(virDomainPtr domain, enum job *ret_job, struct error *err)
+{
+    switch (virGetLastErrorCode()) {
+    case VIR_ERR_OPERATION_UNSUPPORTED:
+        *ret_job = JOB_IN;
+        return 0;
+    case VIR_ERR_OPERATION_INVALID: /* it is off */
+    case VIR_ERR_NO_SUPPORT:
+        *ret_job = JOB_NONE;
+        return 0;
+    default:
+        return peer_error(err, "whether a job of '%.200s' runs cannot be told",
+                          virDomainGetName(domain));
+    }
+}
+
+/* An incoming one tells nothing of itself, but that it is one: the call has another error then. */
+static int read_job(virDomainPtr domain, enum job *ret_job, struct error *err)
 {
     CLEANUP(migrate_parameters_release) struct migrate_parameters parameters = {NULL, 0, 0};
     int type = VIR_DOMAIN_JOB_NONE, operation = VIR_DOMAIN_JOB_OPERATION_UNKNOWN;
 
     if (virDomainGetJobStats(domain, &type, &parameters.list, &parameters.count, 0) < 0)
-        return virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID ? JOB_IN : JOB_OTHER;
+        return job_of_error(domain, ret_job, err);
     virTypedParamsGetInt(parameters.list, parameters.count, VIR_DOMAIN_JOB_OPERATION, &operation);
     if (type != VIR_DOMAIN_JOB_BOUNDED && type != VIR_DOMAIN_JOB_UNBOUNDED)
-        return JOB_NONE;
-    switch (operation) {
-    case VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN:
-        return JOB_IN;
-    case VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT:
-        return JOB_OUT;
-    default:
-        return JOB_OTHER;
-    }
+        *ret_job = JOB_NONE;
+    else if (operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN)
+        *ret_job = JOB_IN;
+    else
+        *ret_job = operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT ? JOB_OUT : JOB_OTHER;
+    return 0;
 }
 
 static bool is_of_migration(int reason)
@@ -113,16 +126,17 @@ int vm_where(struct vm_peer *peer, const struct uuid *uuid, struct vm_where *ret
 {
     CLEANUP(cleanup_domain) virDomainPtr domain = NULL;
     int state = 0, reason = 0, persistent;
-    enum job job;
+    enum job job = JOB_NONE;
     int r = migrate_domain(peer, uuid, &domain, err);
 
     if (r == -ENOENT) {
         *ret_where = (struct vm_where){.place = VM_ABSENT, .state = "not known there"};
         return 0;
     }
+    if (r == 0)
+        r = read_job(domain, &job, err);
     if (r < 0)
         return r;
-    job = job_of(domain);
     persistent = virDomainIsPersistent(domain);
     if (persistent < 0 || virDomainGetState(domain, &state, &reason, 0) < 0)
         return peer_error(err, "'%.200s'", virDomainGetName(domain));

@@ -89,6 +89,7 @@ static int take_option(char *word, struct vm_migrate_options *options, struct di
         {"tls", NULL, NULL, &options->tls},
         {"auto-converge", NULL, NULL, &options->auto_converge},
         {"post-copy", NULL, NULL, &options->post_copy},
+        {"paused", NULL, NULL, &options->paused},
         {"offline", NULL, NULL, &options->offline},
         {"persistent", NULL, NULL, &options->persistent},
     };
