@@ -131,8 +131,7 @@ static void assert_image_equal(const struct transfer_plan *left, const struct tr
         assert_int_equal(a->source, b->source);
         assert_true(a->from == b->from);
         if (a->kind == TRANSFER_COPY)
-            assert_memory_equal(left->hashes[a->hash], right->hashes[b->hash],
-                                TRANSFER_HASH_BYTES);
+            assert_memory_equal(left->hashes[a->hash], right->hashes[b->hash], TRANSFER_HASH_BYTES);
     }
 }
 
