@@ -340,8 +340,12 @@ static int build(struct builder *builder, const char *path, struct error *err)
             chain->top_size = header->size;
             string_copy(chain->top_settings, sizeof(chain->top_settings), header->settings);
         }
-        if (header->backing[0] == '\0' || builder->options->only_top)
+        if (header->backing[0] == '\0')
             return 0;
+        if (builder->options->only_top) {
+            rc = image_name_check(header->backing, err);
+            return rc < 0 ? error_prefix(err, rc, "%s", path) : 0;
+        }
         string_copy(format, sizeof(format), header->backing_format);
         rc = step_down(&name, header, err);
         if (rc < 0)

@@ -12,11 +12,13 @@
 #include <sys/wait.h>
 
 #define DESCRIPTION_ROOM 256
+#define ZEROES_BYTES     ((size_t)256 << 10)
 
 struct remote {
     struct image_layer file;
     struct image_chain chain; /* of that file alone, for messages */
     struct nbd nbd;
+    bool zeroes_are_data; /* QEMU would leave them out: it does not see the backing image */
 };
 
 static void remote_end(void *state)
@@ -62,6 +64,8 @@ static int remote_begin(const struct write_place *place, const struct image_writ
     remote->chain.files = &remote->file;
     remote->chain.count = 1;
     remote->nbd.chain = &remote->chain;
+    remote->zeroes_are_data =
+        options->backing != NULL && !write_settings_knows_zeroes(options->settings);
     remote_init(&remote->nbd, 0, 0);
     rc = begin_server(remote, place, options, err);
     if (rc < 0)
@@ -80,11 +84,28 @@ static int remote_write(void *state, uint64_t offset, const void *bytes, size_t 
     return remote_do(&remote->nbd, &work, err);
 }
 
+static int write_zeroes(void *state, uint64_t offset, uint64_t length, struct error *err)
+{
+    static const char zeroes[ZEROES_BYTES];
+    int rc = 0;
+
+    while (length > 0 && rc == 0) {
+        size_t piece = length < sizeof(zeroes) ? (size_t)length : sizeof(zeroes);
+
+        rc = remote_write(state, offset, zeroes, piece, err);
+        offset += piece;
+        length -= piece;
+    }
+    return rc;
+}
+
 static int remote_zero(void *state, uint64_t offset, uint64_t length, struct error *err)
 {
     const struct remote_work work = {REMOTE_ZERO, offset, length, NULL};
     struct remote *remote = state;
 
+    if (remote->zeroes_are_data)
+        return write_zeroes(state, offset, length, err);
     return remote_do(&remote->nbd, &work, err);
 }
 

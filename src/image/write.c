@@ -23,6 +23,7 @@ struct image_write {
     atomic_bool failed; /* something could not be written */
     atomic_uchar *touched;
     uint64_t touched_piece;
+    struct write_cover cover; /* with a backing image */
 };
 
 /* ---- options ---------------------------------------------------------------------------------- */
@@ -115,6 +116,8 @@ static int begin(struct image_write *image, const char *path, const char *root,
         return error_prefix(err, rc, "%s", path);
     image->size = options->virtual_size;
     image->has_backing = options->backing != NULL;
+    if (image->has_backing)
+        write_cover_init(&image->cover, image->size, write_settings_cluster(options->settings));
     image->path = strdup(path);
     if (image->path == NULL || touched_init(image) < 0)
         return error_set(err, -ENOMEM, "%s: out of memory", path);
@@ -153,6 +156,15 @@ static int check_range(const struct image_write *image, uint64_t offset, uint64_
     return 0;
 }
 
+/* Above a backing image it is told what was written. */
+static int cover(struct image_write *image, uint64_t offset, uint64_t length, struct error *err)
+{
+    int rc = image->has_backing ? write_cover_add(&image->cover, offset, length) : 0;
+
+    return rc < 0 ? error_set(err, rc, "%s: too many clusters are written in part", image->path)
+                  : 0;
+}
+
 static int note(struct image_write *image, int rc)
 {
     if (rc < 0)
@@ -168,7 +180,10 @@ int image_write_at(struct image_write *image, uint64_t offset, const void *bytes
     if (rc < 0 || length == 0)
         return rc;
     touch(image, offset, length);
-    return note(image, image->way->write(image->state, offset, bytes, length, err));
+    rc = cover(image, offset, length, err);
+    if (rc == 0)
+        rc = image->way->write(image->state, offset, bytes, length, err);
+    return note(image, rc);
 }
 
 int image_write_zero(struct image_write *image, uint64_t offset, uint64_t length, struct error *err)
@@ -179,7 +194,10 @@ int image_write_zero(struct image_write *image, uint64_t offset, uint64_t length
         return rc;
     if (!image->has_backing && !is_touched(image, offset, length))
         return 0;
-    return note(image, image->way->zero(image->state, offset, length, err));
+    rc = cover(image, offset, length, err);
+    if (rc == 0)
+        rc = image->way->zero(image->state, offset, length, err);
+    return note(image, rc);
 }
 
 int image_write_read(struct image_write *image, uint64_t offset, size_t length, void *buffer,
@@ -194,6 +212,7 @@ int image_write_read(struct image_write *image, uint64_t offset, size_t length, 
 
 int image_write_finish(struct image_write *image, struct error *err)
 {
+    uint64_t missing;
     int rc;
 
     if (image->state == NULL)
@@ -201,6 +220,9 @@ int image_write_finish(struct image_write *image, struct error *err)
     if (atomic_load(&image->failed))
         return error_set(err, -EIO, "%s: is not whole: a part of it could not be written",
                          image->path);
+    if (image->has_backing && !write_cover_is_whole(&image->cover, &missing))
+        return error_set(err, -EINVAL, "%s: its cluster at byte %llu was written in part",
+                         image->path, (unsigned long long)missing);
     rc = image->way->finish(image->state, err);
     image->way->end(image->state);
     image->state = NULL;
@@ -241,6 +263,7 @@ void image_write_close(struct image_write *image)
     if (image->state != NULL)
         image->way->end(image->state);
     write_place_release(&image->place);
+    write_cover_release(&image->cover);
     free(image->touched);
     free(image->path);
     free(image);

@@ -8,6 +8,8 @@
 
 #include "setmov/image_write.h"
 
+#include <pthread.h>
+
 /* ---- write_place.c: a file without a name, in a directory that is held ---------------------- */
 
 struct write_place {
@@ -30,8 +32,31 @@ void write_place_release(struct write_place *place);
 
 /* Are they all known ones with values that name no file and open none? -EINVAL. NULL is fine. */
 int write_settings_check(const char *format, const char *settings, struct error *err);
-/* The value of a key, as text; false: it does not stand there. */
-bool write_settings_find(const char *settings, const char *key, struct text *ret_value);
+
+/* How much is written, or not, as a whole: a cluster, or a part of it with a mark of its own. */
+uint64_t write_settings_cluster(const char *settings);
+/* Has such a qcow2 image clusters that are zeroes without being stored? Not those of version 2. */
+bool write_settings_knows_zeroes(const char *settings);
+
+/* ---- write_cover.c: clusters that are written in part; pure --------------------------------- */
+
+struct write_begun {
+    uint64_t start, bytes;
+};
+
+struct write_cover {
+    uint64_t size, cluster; /* cluster 0: not initialized */
+    pthread_mutex_t lock;
+    struct write_begun *begun;
+    size_t count, capacity;
+};
+
+void write_cover_init(struct write_cover *cover, uint64_t size, uint64_t cluster);
+/* Written, each byte once, length > 0. -E2BIG: too many are begun. -ENOMEM. May be called by several threads. */
+int write_cover_add(struct write_cover *cover, uint64_t offset, uint64_t length);
+/* False: the cluster at `ret_missing` was begun and is not whole. */
+bool write_cover_is_whole(struct write_cover *cover, uint64_t *ret_missing);
+void write_cover_release(struct write_cover *cover);
 
 /* ---- write_create.c ------------------------------------------------------------------------ */
 

@@ -35,7 +35,7 @@ static int raw_write(void *state, uint64_t offset, const void *bytes, size_t len
             int code = written < 0 ? errno : ENOSPC;
 
             return error_set(err, -code, "%s: cannot be written at byte %llu: %s", place->path,
-                             (unsigned long long)(offset + done), strerror(code));
+                             (unsigned long long)at, strerror(code));
         }
         done += (size_t)written;
     }
@@ -68,14 +68,14 @@ static int raw_read(void *state, uint64_t offset, size_t length, void *buffer, s
     size_t done = 0;
 
     while (done < length) {
-        ssize_t got =
-            pread(place->fd, (char *)buffer + done, length - done, (off_t)(offset + done));
+        uint64_t at = offset + done;
+        ssize_t got = pread(place->fd, (char *)buffer + done, length - done, (off_t)at);
 
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
             return error_set(err, got < 0 ? -errno : -EIO, "%s: cannot be read back at byte %llu",
-                             place->path, (unsigned long long)(offset + done));
+                             place->path, (unsigned long long)at);
         done += (size_t)got;
     }
     return 0;

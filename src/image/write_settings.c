@@ -7,6 +7,8 @@
 #include <errno.h>
 
 #define SETTINGS_MOST ((size_t)512)
+#define USUAL_CLUSTER ((uint64_t)65536)
+#define CLUSTER_PARTS 32 /* with extended_l2 */
 
 struct setting {
     const char *format, *key;
@@ -91,7 +93,8 @@ int write_settings_check(const char *format, const char *settings, struct error 
     return 0;
 }
 
-bool write_settings_find(const char *settings, const char *key, struct text *ret_value)
+/* The value of a key, as text; false: it does not stand there. */
+static bool find_value(const char *settings, const char *key, struct text *ret_value)
 {
     struct text rest, name, value;
     bool found = false;
@@ -106,4 +109,24 @@ bool write_settings_find(const char *settings, const char *key, struct text *ret
         }
     }
     return found;
+}
+
+uint64_t write_settings_cluster(const char *settings)
+{
+    uint64_t cluster = USUAL_CLUSTER;
+    struct text value;
+
+    if (find_value(settings, "cluster_size", &value))
+        (void)text_next_u64(&value, &cluster);
+    if (find_value(settings, "extended_l2", &value) && text_equals(value, "on"))
+        cluster /= CLUSTER_PARTS;
+    return cluster;
+}
+
+bool write_settings_knows_zeroes(const char *settings)
+{
+    struct text value;
+
+    return !find_value(settings, "compat", &value) ||
+           !(text_equals(value, "0.10") || text_equals(value, "v2"));
 }

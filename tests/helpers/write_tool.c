@@ -3,8 +3,9 @@
  * Makes an image as the program does and does what its standard input says, a
  * command a line, an answer of one line each: "ok ..." or "error CODE TEXT".
  *
- *   write_tool [-f FORMAT] [-b BACKING -F FORMAT] [-s SETTINGS] [-m MODE] [-r ROOT] PATH SIZE
+ *   write_tool [-f FORMAT] [-b BACKING -F FORMAT] [-s SETTINGS] [-m MODE] [-r ROOT] [-n] [-N] PATH SIZE
  *
+ * -n: as on a file system without nameless files. -N: and without second names.
  * Commands: write OFFSET LENGTH BYTE, zero OFFSET LENGTH, read OFFSET LENGTH (in
  * hexadecimal), copy THREADS PIECE FILE (data of a raw file to the same places, by
  * so many threads), same FILE (is what can be read back that file?), finish,
@@ -16,12 +17,44 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PIECE ((size_t)1 << 20)
+
+static bool no_nameless, no_links;
+
+/* In place of the C library's, for all of this program. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc abbreviates */
+int openat(int directory, const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    va_list arguments;
+
+    va_start(arguments, flags);
+    if ((flags & (O_CREAT | O_TMPFILE)) != 0)
+        mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+    if (no_nameless && (flags & O_TMPFILE) == O_TMPFILE) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return (int)syscall(SYS_openat, directory, path, flags, mode);
+}
+
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc abbreviates */
+int linkat(int from_directory, const char *from, int to_directory, const char *to, int flags)
+{
+    if (no_links) {
+        errno = EPERM;
+        return -1;
+    }
+    return (int)syscall(SYS_linkat, from_directory, from, to_directory, to, flags);
+}
 
 static void answer(int rc, const struct error *err)
 {
@@ -211,7 +244,7 @@ int main(int argc, char **argv)
     char line[4352];
     int option, rc;
 
-    while ((option = getopt(argc, argv, "f:b:F:s:m:r:")) != -1) {
+    while ((option = getopt(argc, argv, "f:b:F:s:m:r:nN")) != -1) {
         if (option == 'f')
             options.format = optarg;
         else if (option == 'b')
@@ -224,6 +257,10 @@ int main(int argc, char **argv)
             options.mode = (uint32_t)strtoul(optarg, NULL, 8);
         else if (option == 'r')
             root = optarg;
+        else if (option == 'n')
+            no_nameless = true;
+        else if (option == 'N')
+            no_nameless = no_links = true;
         else
             return 2;
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = Path(os.environ.get("SETMOV_BUILD") or ROOT / "build").resolve()
 TOOL = BUILD / "tests/helpers/image_tool"
+WRITER = BUILD / "tests/helpers/write_tool"
 BOUND = 60
 
 
@@ -65,11 +66,14 @@ class ImageError(Exception):
 class Tool:
     """An image held open. `temporary` is its TMPDIR, which must be empty at the end."""
 
-    def __init__(self, image, *options, env=None, cwd=None, prefix=()):
+    program = TOOL
+
+    def __init__(self, image, *options, env=None, cwd=None, prefix=(), behind=()):
         self.temporary = tempfile.mkdtemp(prefix="setmov-tool-")
         environment = {**os.environ, "TMPDIR": self.temporary, **(env or {})}
-        self.process = subprocess.Popen([*prefix, str(TOOL), *options, str(image)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True, env=environment, cwd=cwd)
+        self.process = subprocess.Popen([*prefix, str(self.program), *options, str(image), *behind],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+                                        cwd=cwd)
         self.servers = []
         try:
             self.expect()
@@ -111,6 +115,19 @@ class Tool:
         assert not left, f"left in TMPDIR: {left}"
         for pid in self.servers:
             assert not alive(pid), f"qemu-nbd {pid} still runs"
+
+
+class Writer(Tool):
+    """An image that is made."""
+
+    program = WRITER
+
+    def __init__(self, path, size, *options, **more):
+        super().__init__(path, *options, behind=(str(size),), **more)
+
+    def publish(self):
+        self.ask("finish")
+        self.ask("publish")
 
 
 def refused(image, *options, **more):
