@@ -6,8 +6,12 @@
  *
  * Thread safety: image_read, image_next_extent and image_interrupt may be called from
  * several threads on one image; open and close from one, which lives on in between
- * (its qemu-nbd ends with it). Speed through qemu-nbd: it serves in one thread,
- * which has enough to do while two threads or more always wait for it.
+ * (its qemu-nbd ends with it).
+ *
+ * Speed: raw files are read as they are, and so is a qcow2 image that nobody writes
+ * and that is not compressed: qemu-img says where its data lies. All else comes through
+ * qemu-nbd, which serves in one thread, that has enough to do while two threads or more
+ * always wait for it.
  */
 #ifndef SETMOV_IMAGE_H
 #define SETMOV_IMAGE_H
@@ -84,6 +88,8 @@ const char *image_format(const struct image *image);
 const char *image_settings(const struct image *image);
 const struct image_layer *image_layers(const struct image *image,
                                        size_t *ret_count); /* top first */
+/* Reading means the files alone; else a process of QEMU's has to be waited for. */
+bool image_is_direct(const struct image *image);
 bool image_is_in_use(const struct image *image); /* now: somebody holds a write lock on a layer */
 
 enum image_extent_kind { IMAGE_DATA, IMAGE_ZERO, IMAGE_HOLE };

@@ -16,7 +16,7 @@
 #define THREADS_MOST          FINGERPRINT_MAX_THREADS
 #define PROGRESS_NS           100000000L
 /* What is read stays in the processor's own cache until it is digested. */
-#define CHUNK_RAW ((size_t)256 << 10)
+#define CHUNK_DIRECT ((size_t)256 << 10)
 /* Enough for qemu-nbd, which several ask; larger ones would fall out of the cache as well. */
 #define CHUNK_OTHER ((size_t)512 << 10)
 /* Blocks in a chunk, so that few groups of blocks are filled only in part. */
@@ -48,11 +48,6 @@ static unsigned processors(void)
     return count > 0 ? (unsigned)count : 1;
 }
 
-static bool is_raw(const struct job *job)
-{
-    return strcmp(image_format(job->image), "raw") == 0;
-}
-
 /* The threads' buffers, two each, together. */
 static size_t buffer_memory(const struct job *job)
 {
@@ -72,12 +67,12 @@ static void complete_options(struct job *job, const struct fingerprint_build_opt
     if (job->threads > THREADS_MOST)
         job->threads = THREADS_MOST;
     job->workers = job->threads;
-    if (!is_raw(job))
+    if (!image_is_direct(job->image))
         job->workers += BUILD_READERS;
     if (job->workers > THREADS_MOST)
         job->workers = THREADS_MOST;
-    if (job->workers > buffer_memory(job) / (2 * CHUNK_RAW))
-        job->workers = (unsigned)(buffer_memory(job) / (2 * CHUNK_RAW));
+    if (job->workers > buffer_memory(job) / (2 * CHUNK_DIRECT))
+        job->workers = (unsigned)(buffer_memory(job) / (2 * CHUNK_DIRECT));
     if (job->threads > job->workers)
         job->threads = job->workers;
 }
@@ -204,7 +199,8 @@ static int new_writers(struct job *job, size_t memory_bytes, struct error *err)
 
 static int prepare(struct job *job, struct error *err)
 {
-    size_t grain = DIGEST_BLOCK_MIN, chunk = is_raw(job) ? CHUNK_RAW : CHUNK_OTHER;
+    size_t grain = DIGEST_BLOCK_MIN,
+           chunk = image_is_direct(job->image) ? CHUNK_DIRECT : CHUNK_OTHER;
     size_t most = buffer_memory(job) / 2 / job->workers;
     int rc = check_wishes(job, err);
 
@@ -216,7 +212,7 @@ static int prepare(struct job *job, struct error *err)
     }
     if (chunk < CHUNK_BLOCKS * grain)
         chunk = CHUNK_BLOCKS * grain;
-    while (chunk > most && chunk > CHUNK_RAW)
+    while (chunk > most && chunk > CHUNK_DIRECT)
         chunk /= 2;
     scan_init(&job->build.scan, job->image, grain, chunk);
     return new_writers(job, job->options.memory_bytes - 2 * chunk * job->workers, err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The two ways to read an image, as a table of functions; and the rate limit. */
+/* The ways to read an image, as a table of functions; and the rate limit. */
 #ifndef SETMOV_IMAGE_BACKEND_H
 #define SETMOV_IMAGE_BACKEND_H
 
@@ -22,22 +22,27 @@ double image_stop_slice_s(double left_s);
 /* Until that time of CLOCK_MONOTONIC. -ECANCELED: stopped, also where there is nothing to wait for. */
 int image_stop_sleep_until(struct image_stop *stop, double until_s);
 
-/* ---- the two ways --------------------------------------------------------------------------- */
+/* ---- the ways --------------------------------------------------------------------------- */
 
 /* Thread safety as in setmov/image.h; offset and length are within the size. */
 struct image_backend {
     const char *name;
-    /* `chain` outlives the state. On failure nothing is left. */
+    /*
+     * `chain` outlives the state. On failure nothing is left. -EOPNOTSUPP: not this way; then
+     * `err` is as before.
+     */
     int (*open)(const struct image_chain *chain, const struct image_options *options,
                 void **ret_state, uint64_t *ret_size, struct error *err);
     void (*close)(void *state);
+    bool (*is_direct)(const void *state); /* no other process is waited for */
     int (*next_extent)(void *state, uint64_t offset, struct image_extent *ret_extent,
                        struct error *err);
     int (*read)(void *state, uint64_t offset, size_t length, void *buffer, struct error *err);
 };
 
-extern const struct image_backend image_backend_raw; /* raw.c */
-extern const struct image_backend image_backend_nbd; /* nbd.c */
+extern const struct image_backend image_backend_raw;    /* raw.c */
+extern const struct image_backend image_backend_placed; /* placed.c */
+extern const struct image_backend image_backend_nbd;    /* nbd.c */
 
 /* ---- rate.c: no more than so many bytes a second, for all threads together ------------- */
 

@@ -250,8 +250,28 @@ static void sweep(struct cache_guard *guard, bool make_room)
 
 /* ---- looking ahead ----------------------------------------------------------------------- */
 
+/* Those of a whole file are in order, and may be many. */
+static struct chunk *find_sorted(struct cache_guard *guard, uint64_t offset)
+{
+    size_t low = 0, high = guard->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (guard->chunks[middle].offset == offset)
+            return &guard->chunks[middle];
+        if (guard->chunks[middle].offset < offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
 static struct chunk *find_chunk(struct cache_guard *guard, uint64_t offset)
 {
+    if (guard->whole)
+        return find_sorted(guard, offset);
     for (size_t i = 0; i < guard->count; i++) {
         if (guard->chunks[i].offset == offset)
             return &guard->chunks[i];
@@ -336,12 +356,19 @@ static bool lacked(const struct cache_guard *guard, const struct chunk *chunk, u
     return false;
 }
 
+/* `chunk` may be NULL. What a guard of the whole file has not listed was not there. */
+static bool chunk_lacked(const struct cache_guard *guard, const struct chunk *chunk, uint64_t from,
+                         uint64_t to)
+{
+    return chunk != NULL ? lacked(guard, chunk, from, to) : guard->whole;
+}
+
 bool cache_guard_lacked(struct cache_guard *guard, uint64_t offset, uint64_t length)
 {
     uint64_t end, at, next;
     bool found = false;
 
-    if (guard == NULL || guard->whole || offset >= guard->size)
+    if (guard == NULL || offset >= guard->size)
         return false;
     end = length < guard->size - offset ? offset + length : guard->size;
     pthread_mutex_lock(&guard->lock);
@@ -350,7 +377,7 @@ bool cache_guard_lacked(struct cache_guard *guard, uint64_t offset, uint64_t len
         const struct chunk *chunk = find_chunk(guard, start);
 
         next = end - start < CHUNK_BYTES ? end : start + CHUNK_BYTES;
-        found = chunk != NULL && lacked(guard, chunk, at - start, next - start);
+        found = chunk_lacked(guard, chunk, at - start, next - start);
     }
     pthread_mutex_unlock(&guard->lock);
     return found;

@@ -30,10 +30,23 @@ void cache_guard_before(struct cache_guard *guard, uint64_t offset, uint64_t len
 /* Call after each reading, with what `before` was told: drops every now and then. */
 void cache_guard_after(struct cache_guard *guard, uint64_t offset, uint64_t length);
 
-/* Was a page of that range, of which `before` was told, not there? False where nothing is known. */
+/*
+ * Was a page of that range not there? False where nothing is known: of what `before` was not
+ * told, where that is called.
+ */
 bool cache_guard_lacked(struct cache_guard *guard, uint64_t offset, uint64_t length);
 
 /* Drops what is left to drop. */
 void cache_guard_free(struct cache_guard *guard);
+
+/* ---- those of an image's files, each as by cache_guard_new_whole (guards.c) ---------------- */
+
+struct image_chain;
+
+/* From now on, until they are freed. Out of memory: none. */
+void cache_guards_begin(struct image_chain *chain);
+/* So many bytes of the image were read, wherever they lie. */
+void cache_guards_after(const struct image_chain *chain, uint64_t length);
+void cache_guards_free(struct image_chain *chain);
 
 #endif

@@ -30,6 +30,7 @@ struct image_chain {
     size_t count, files_capacity, fds_capacity;
     struct chain_node nodes[IMAGE_MAX_LAYERS]; /* top first */
     size_t node_count;
+    struct cache_guard **guards; /* of the files, where QEMU reads them; NULL: none */
     struct image_stop *stop; /* looked at by what takes long (backend.h); NULL: nobody stops it */
     uint64_t top_size;       /* virtual size as the top image's header tells it, or UNKNOWN_U64 */
     char top_settings[128];  /* of struct image_header */

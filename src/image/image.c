@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* An image: its files, the way to read them, and the checks that both ways share. */
+/* An image: its files, the way to read them, and the checks that the ways share. */
 #include "image/backend.h"
+
+#include "image/cache.h"
 
 #include <errno.h>
 
@@ -13,10 +15,30 @@ struct image {
     struct image_stop stop;
 };
 
-/* Raw on its own needs no interpreter; everything else is QEMU's. */
-static const struct image_backend *choose_backend(const struct image_chain *chain)
+static int open_by(struct image *image, const struct image_backend *backend,
+                   const struct image_options *options, struct error *err)
 {
-    return strcmp(chain->nodes[0].format, "raw") == 0 ? &image_backend_raw : &image_backend_nbd;
+    int rc = backend->open(&image->chain, options, &image->state, &image->size, err);
+
+    if (rc == 0)
+        image->backend = backend;
+    return rc;
+}
+
+/* Raw on its own needs no interpreter; everything else is QEMU's. */
+static int open_backend(struct image *image, const struct image_options *options, struct error *err)
+{
+    struct image_chain *chain = &image->chain;
+    int rc;
+
+    if (strcmp(chain->nodes[0].format, "raw") == 0)
+        return open_by(image, &image_backend_raw, options, err);
+    if (!options->keep_cache)
+        cache_guards_begin(chain);
+    rc = image_chain_check_whole(chain, err);
+    if (rc == 0)
+        rc = open_by(image, &image_backend_placed, options, err);
+    return rc == -EOPNOTSUPP ? open_by(image, &image_backend_nbd, options, err) : rc;
 }
 
 /* Whatever failed when all was to end: that is the reason. */
@@ -43,9 +65,8 @@ int image_open(const char *path, const struct image_options *options, struct ima
     image->stop.context = options->context;
     rc = image_chain_open(path, options, &image->chain, err);
     if (rc == 0) {
-        image->backend = choose_backend(&image->chain);
         image->chain.stop = &image->stop;
-        rc = image->backend->open(&image->chain, options, &image->state, &image->size, err);
+        rc = open_backend(image, options, err);
     }
     rc = tell_stop(image, path, rc, err);
     image->stop.stopped = NULL;
@@ -68,6 +89,7 @@ void image_close(struct image *image)
         return;
     if (image->state != NULL)
         image->backend->close(image->state);
+    cache_guards_free(&image->chain);
     image_chain_release(&image->chain);
     image_rate_destroy(&image->rate);
     free(image);
@@ -92,6 +114,11 @@ const struct image_layer *image_layers(const struct image *image, size_t *ret_co
 {
     *ret_count = image->chain.count;
     return image->chain.files;
+}
+
+bool image_is_direct(const struct image *image)
+{
+    return image->backend->is_direct(image->state);
 }
 
 bool image_is_in_use(const struct image *image)

@@ -13,8 +13,7 @@ static int nbd_read(void *state, uint64_t offset, size_t length, void *buffer, s
     struct nbd *nbd = state;
     int rc = remote_do(nbd, &work, err);
 
-    for (size_t i = 0; nbd->guards != NULL && i < nbd->chain->count; i++)
-        cache_guard_after(nbd->guards[i], offset, length);
+    cache_guards_after(nbd->chain, length);
     if (rc < 0)
         return rc;
     /* QEMU reads what a file has lost as zeroes. */
@@ -45,21 +44,11 @@ static int start_server(struct nbd *nbd, bool only_top, struct error *err)
     return remote_start(nbd, &order, err);
 }
 
-static void watch_cache(struct nbd *nbd)
-{
-    nbd->guards = calloc(nbd->chain->count, sizeof(struct cache_guard *));
-    for (size_t i = 0; nbd->guards != NULL && i < nbd->chain->count; i++)
-        nbd->guards[i] = cache_guard_new_whole(nbd->chain->fds[i], nbd->chain->files[i].size);
-}
-
 static void nbd_end(void *state)
 {
     struct nbd *nbd = state;
 
     remote_release(nbd);
-    for (size_t i = 0; nbd->guards != NULL && i < nbd->chain->count; i++)
-        cache_guard_free(nbd->guards[i]);
-    free(nbd->guards);
     for (size_t i = 0; i < STATUS_ANSWERS; i++)
         free(nbd->answers[i].extents);
     free(nbd);
@@ -76,11 +65,7 @@ static int nbd_begin(const struct image_chain *chain, const struct image_options
     nbd->chain = chain;
     nbd->stop = chain->stop;
     remote_init(nbd, options->connections, options->patience_s);
-    if (!options->keep_cache)
-        watch_cache(nbd);
-    rc = image_chain_check_whole(chain, err);
-    if (rc == 0)
-        rc = start_server(nbd, options->only_top, err);
+    rc = start_server(nbd, options->only_top, err);
     if (rc < 0) {
         nbd_end(nbd);
         return rc;
@@ -90,10 +75,17 @@ static int nbd_begin(const struct image_chain *chain, const struct image_options
     return 0;
 }
 
+static bool nbd_is_direct(const void *state)
+{
+    (void)state;
+    return false;
+}
+
 const struct image_backend image_backend_nbd = {
     .name = "nbd",
     .open = nbd_begin,
     .close = nbd_end,
+    .is_direct = nbd_is_direct,
     .next_extent = remote_next_extent,
     .read = nbd_read,
 };

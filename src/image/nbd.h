@@ -48,7 +48,6 @@ struct nbd {
     uint64_t status_bytes; /* how much the next question for extents is about */
     struct answer answers[STATUS_ANSWERS];
     size_t next_answer;
-    struct cache_guard **guards; /* of the chain's files */
 };
 
 /* ---- nbd_start.c: the beginning and the end ----------------------------------------------- */

@@ -250,10 +250,17 @@ static int raw_next_extent(void *state, uint64_t offset, struct image_extent *re
     return split_data(raw, offset, (uint64_t)hole, ret_extent, err);
 }
 
+static bool raw_is_direct(const void *state)
+{
+    (void)state;
+    return true;
+}
+
 const struct image_backend image_backend_raw = {
     .name = "raw",
     .open = raw_open,
     .close = raw_close,
+    .is_direct = raw_is_direct,
     .next_extent = raw_next_extent,
     .read = raw_read,
 };

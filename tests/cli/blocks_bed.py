@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "image"))
-from image_bed import BOUND, children, data_of_raw, need, passes, wait_for  # noqa: E402,F401 - for the tests
+from image_bed import BOUND, children, data_of_raw, need, passes, wait_for, without_layout  # noqa: E402,F401 - for the tests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SETMOV = Path(os.environ.get("SETMOV_BUILD") or ROOT / "build").resolve() / "setmov"

@@ -9,7 +9,8 @@ import struct
 import subprocess
 import sys
 
-from blocks_bed import BOUND, MIB, SETMOV, check_refusal, children, digits, main, mixed, need, tool, wait_for
+from blocks_bed import (BOUND, MIB, SETMOV, check_refusal, children, digits, main, mixed, need, tool, wait_for,
+                        without_layout)
 
 
 def no_images(bed):
@@ -150,9 +151,9 @@ def full_disk(bed):
 # ---- what happens meanwhile ---------------------------------------------------------------------
 
 
-def slow(bed, *arguments):
+def slow(bed, *arguments, **more):
     """Starts a run that takes seconds."""
-    return bed.start(*arguments[:1], "--rate", "2M", *arguments[1:])
+    return bed.start(*arguments[:1], "--rate", "2M", *arguments[1:], **more)
 
 
 def ends_badly(bed, process, parts, command="fingerprint"):
@@ -196,7 +197,7 @@ def qemu_nbd_dies(bed):
     (bed.work / "a.raw").write_bytes(random.Random(9).randbytes(24 * MIB))
     tool("qemu-img", "convert", "-O", "qcow2", bed.work / "a.raw", bed.work / "a.qcow2")
     for command in (["fingerprint", "-o", "a.fp", "a.qcow2"], ["compare", "a.qcow2", "a.qcow2"]):
-        process = slow(bed, *command)
+        process = slow(bed, *command, env=without_layout(bed.directory))
         wait_for("qemu-nbd", lambda: bed.servers())
         if command[0] == "fingerprint":
             wait_for("the reading to begin", lambda: unfinished(bed))

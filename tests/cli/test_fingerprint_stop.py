@@ -7,6 +7,7 @@ import os
 import pty
 import random
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import termios
 import threading
 
-from blocks_bed import BOUND, MIB, main, need, tool, wait_for
+from blocks_bed import BOUND, MIB, main, need, tool, wait_for, without_layout
 
 IMAGE_BYTES = 24 * MIB
 HANGS = 20  # seconds: what takes longer to end waits for something else than the stop
@@ -94,7 +95,7 @@ def a_server_that_hangs_is_no_reason_to_wait(bed):
     bed.ok("index", "--index", "index", "a.raw")
     before = bed.listing()
     for arguments in (["fingerprint", "-o", "x", "a.qcow2"], ["index", "--index", "index", "a.qcow2"]):
-        process = bed.start(*arguments, "--rate", "8M")
+        process = bed.start(*arguments, "--rate", "8M", env=without_layout(bed.directory))
         reading(bed, process)
         wait_for("qemu-nbd", bed.servers)
         server, = bed.servers()
@@ -108,21 +109,27 @@ def state(pid):
         return file.read().rpartition(")")[2].split()[0]
 
 
-def a_server_that_does_not_begin_is_no_reason_to_wait(bed):
+def a_program_that_does_not_begin_is_no_reason_to_wait(bed):
+    """qemu-nbd, and qemu-img, which is to tell where data lies."""
     need("qemu-img", "qemu-nbd", "sleep")
     tool("qemu-img", "create", "-q", "-f", "qcow2", bed.work / "a.qcow2", "1M")
     programs = bed.directory / "programs"
     programs.mkdir()
-    (programs / "qemu-nbd").write_text(f"#!/bin/sh\n: >{programs}/begun\nexec sleep 1000\n")
-    (programs / "qemu-nbd").chmod(0o755)
     make(bed, size=MIB)
     bed.ok("index", "--index", "index", "a.raw")
     before = bed.listing()
-    for arguments in (["fingerprint", "-o", "x", "a.qcow2"], ["index", "--index", "index", "a.qcow2"]):
-        process = bed.start(*arguments, env={"PATH": f"{programs}:{os.environ['PATH']}"})
-        wait_for("qemu-nbd", (programs / "begun").exists)
+    for name, arguments in (("qemu-nbd", ["fingerprint", "-o", "x", "a.qcow2"]),
+                            ("qemu-nbd", ["index", "--index", "index", "a.qcow2"]),
+                            ("qemu-img", ["fingerprint", "-o", "x", "a.qcow2"])):
+        program = programs / name
+        program.write_text(f"#!/bin/sh\necho $$ >{programs}/pid\n: >{programs}/begun\nexec {shutil.which('sleep')} 1000\n")
+        program.chmod(0o755)
+        process = bed.start(*arguments, env={"PATH": str(programs)})
+        wait_for(name, (programs / "begun").exists)
         (programs / "begun").unlink()
-        check_stopped(bed, process, signal.SIGINT, f"{arguments} with a server that does not begin", before)
+        check_stopped(bed, process, signal.SIGINT, f"{arguments} with a {name} that does not begin", before)
+        assert not os.path.exists(f"/proc/{(programs / 'pid').read_text().strip()}"), f"{name} still runs"
+        program.unlink()
 
 
 def holes_are_walked_through_fast_and_can_be_stopped(bed):
@@ -130,10 +137,11 @@ def holes_are_walked_through_fast_and_can_be_stopped(bed):
     need("qemu-img", "qemu-nbd")
     tool("qemu-img", "create", "-q", "-f", "qcow2", bed.work / "a.qcow2", "1P")
     before = bed.listing()
-    process = bed.start("fingerprint", "-o", "x", "a.qcow2")
+    process = bed.start("fingerprint", "-o", "x", "a.qcow2", env=without_layout(bed.directory))
     reading(bed, process)
     check_stopped(bed, process, signal.SIGINT, "holes", before)
-    assert bed.json("fingerprint", "-o", "x", "a.qcow2")["total_blocks"] == 0
+    for env in ({}, without_layout(bed.directory)):
+        assert bed.json("fingerprint", "-o", "x", "a.qcow2", env=env)["total_blocks"] == 0
 
 
 def the_second_signal_kills(bed):
@@ -250,7 +258,8 @@ def low_priority(bed):
     need("qemu-img", "qemu-nbd", "ionice")
     make(bed)
     tool("qemu-img", "convert", "-O", "qcow2", bed.work / "a.raw", bed.work / "a.qcow2")
-    process = bed.start("fingerprint", "--low-priority", "--threads", "2", "--rate", "8M", "-o", "x", "a.qcow2")
+    process = bed.start("fingerprint", "--low-priority", "--threads", "2", "--rate", "8M", "-o", "x", "a.qcow2",
+                        env=without_layout(bed.directory))
     wait_for("qemu-nbd", lambda: bed.servers())
     reading(bed, process)
     for pid in [*map(int, os.listdir(f"/proc/{process.pid}/task")), *bed.servers()]:
@@ -262,7 +271,7 @@ def low_priority(bed):
 
 if __name__ == "__main__":
     sys.exit(main([a_signal_ends_it_by_that_signal, a_slow_rate_is_no_reason_to_wait,
-                   a_server_that_hangs_is_no_reason_to_wait, a_server_that_does_not_begin_is_no_reason_to_wait,
+                   a_server_that_hangs_is_no_reason_to_wait, a_program_that_does_not_begin_is_no_reason_to_wait,
                    holes_are_walked_through_fast_and_can_be_stopped, the_second_signal_kills, nohup_is_respected,
                    progress_is_shown_and_cleared, progress_fits_the_terminal, progress_is_not_shown,
                    an_error_stands_alone_on_its_line, low_priority]))

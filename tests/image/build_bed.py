@@ -104,8 +104,9 @@ def content_of(path, flat):
 class Maker:
     """fingerprint_tool on one image, with a directory for its files and a TMPDIR; both are looked at in the end."""
 
-    def __init__(self, image):
+    def __init__(self, image, env=None):
         self.image = str(image)
+        self.environment = env or {}
         self.output = tempfile.mkdtemp(prefix="setmov-made-")
         self.temporary = tempfile.mkdtemp(prefix="setmov-tmp-")
         self.process = None
@@ -131,7 +132,7 @@ class Maker:
         wishes = [word for word in arguments if ":" in word]
         self.process = subprocess.Popen([str(TOOL), *options, self.image, *wishes], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True,
-                                        env={**os.environ, "TMPDIR": self.temporary})
+                                        env={**os.environ, "TMPDIR": self.temporary, **self.environment})
 
     def until_reached(self):
         line = self.process.stdout.readline()

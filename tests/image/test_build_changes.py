@@ -9,7 +9,7 @@ import signal
 import subprocess
 
 from build_bed import Maker, content_of, data_of_qcow2, expected, fails, same
-from image_bed import BOUND, ImageError, children, main, need, run, wait_for
+from image_bed import BOUND, ImageError, children, main, need, run, wait_for, without_layout
 from qemu_io import Writer
 
 MIB = 1 << 20
@@ -24,9 +24,9 @@ def prepare(work):
     run("qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", work / "top.qcow2")
 
 
-def while_read(image, action, *options):
+def while_read(image, action, *options, env=None):
     """Does something to the image when a part of it is read. The error, or what was made; old files stay as they are."""
-    with Maker(image) as maker:
+    with Maker(image, env) as maker:
         old = maker.wishes([("md5", 4096)])[0].rpartition(":")[2]
         with open(old, "w", encoding="ascii") as file:
             file.write("old")
@@ -129,7 +129,7 @@ def server_dies(work):
             for pid in children(maker.process.pid):
                 os.kill(pid, signal.SIGKILL)
 
-        error = while_read(work / "top.qcow2", kill, "-r", str(MIB), *options)
+        error = while_read(work / "top.qcow2", kill, "-r", str(MIB), *options, env=without_layout(work))
         assert isinstance(error, ImageError) and error.code == errno.EIO and "signal 9" in error.text, error
 
 
@@ -158,7 +158,7 @@ def stopped_before_the_end(work):
 def killed(work):
     """A reader that is killed leaves at most files that begin with a dot, and no qemu-nbd."""
     prepare(work)
-    with Maker(work / "top.qcow2") as maker:
+    with Maker(work / "top.qcow2", without_layout(work)) as maker:
         maker.start(*SLOW, *maker.wishes([("md5", 4096)]))
         maker.until_reached()
         servers = children(maker.process.pid)

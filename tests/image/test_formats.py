@@ -4,7 +4,7 @@
 
 import json
 
-from image_bed import Tool, main, need, run, same_content, write_pattern
+from image_bed import Tool, main, need, run, same_content, without_layout, write_pattern
 
 MIB = 1 << 20
 SIZE = 24 * MIB
@@ -40,8 +40,17 @@ def data_extents(tool):
 
 
 def check_same(image, work, *options, size=SIZE):
+    """Where qemu-img tells the image's layout, and where nobody does."""
+    info = check_way(image, work, *options, size=size)
+    again = check_way(image, work, *options, size=size, env=without_layout(work))
+    assert info == again, (info, again)
+    return info
+
+
+def check_way(image, work, *options, size=SIZE, env=None):
     flat = convert(image, work)
-    with Tool(image, *options) as tool:
+    with Tool(image, *options, env=env) as tool:
+        assert tool.servers or not env, "not through qemu-nbd"
         info = tool.info()
         assert info["size"] == size, info
         tool.ask(f"copy {work}/copied")
@@ -185,8 +194,10 @@ def threads_read_the_same(work):
     raw = base(work)
     run("qemu-img", "convert", "-O", "qcow2", raw, work / "image.qcow2")
     sums = set()
-    for image, options in ((raw, []), (work / "image.qcow2", []), (work / "image.qcow2", ["-c", "1"])):
-        with Tool(image, *options) as tool:
+    image, through_server = work / "image.qcow2", without_layout(work)
+    for image, options, env in ((raw, [], {}), (image, [], {}), (image, [], through_server),
+                                (image, ["-c", "1"], through_server)):
+        with Tool(image, *options, env=env) as tool:
             for threads, piece in ((1, 4 << 20), (5, 65536), (8, MIB)):
                 sums.add(tool.ask(f"speed {threads} {piece}").split("sum ")[1])
     assert len(sums) == 1, sums

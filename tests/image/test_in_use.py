@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 
-from image_bed import ImageError, Tool, alive, fails, main, need, refused, run, wait_for, write_pattern
+from image_bed import (ImageError, Tool, alive, fails, main, need, refused, run, wait_for, without_layout,
+                       write_pattern)
 from qemu_io import Writer
 
 MIB = 1 << 20
@@ -113,9 +114,9 @@ def changes_are_told(work):
 
 
 def removed_image_is_read_on(work):
-    prepare(work)
-    for top in ("disk.raw", "top.qcow2"):
-        with Tool(work / top) as tool:
+    for top, env in (("disk.raw", {}), ("top.qcow2", {}), ("top.qcow2", without_layout(work))):
+        prepare(work)
+        with Tool(work / top, env=env) as tool:
             whole = tool.ask("read 0 8388608")
             os.unlink(work / top)
             assert tool.ask("read 0 8388608") == whole
@@ -123,12 +124,16 @@ def removed_image_is_read_on(work):
 
 def cut_short_while_read(work):
     prepare(work)
-    for top, file in (("disk.raw", "disk.raw"), ("top.qcow2", "base.raw")):
-        with Tool(work / top) as tool:
+    for top, file, env in (("disk.raw", "disk.raw", {}), ("top.qcow2", "base.raw", {}),
+                           ("top.qcow2", "base.raw", without_layout(work))):
+        prepare(work)
+        with Tool(work / top, env=env) as tool:
+            assert bool(tool.servers) == bool(env)
             tool.ask("read 0 8388608")
             os.truncate(work / file, 65536)
-            error = fails(tool, "read 4194304 65536")
-            assert error.code == errno.ESTALE and file in error.text, error.text
+            for place in (4 * MIB, 128 << 10):  # a hole, and data
+                error = fails(tool, f"read {place} 65536")
+                assert error.code == errno.ESTALE and f"{file} was cut short" in error.text, error.text
             if top == "disk.raw":
                 assert fails(tool, "extents").code == errno.ESTALE
 
@@ -137,7 +142,7 @@ def a_killed_server_is_noticed(work):
     prepare(work)
     run("qemu-img", "convert", "-O", "qcow2", work / "base.raw", work / "a.qcow2")
     for command in ("read 0 1048576", "extents", "speed 4 65536"):
-        with Tool(work / "a.qcow2") as tool:
+        with Tool(work / "a.qcow2", env=without_layout(work)) as tool:
             assert len(tool.servers) == 1
             os.kill(tool.servers[0], signal.SIGKILL)
             error = fails(tool, command)
@@ -148,7 +153,8 @@ def a_killed_server_is_noticed(work):
 
 def a_killed_reader_leaves_no_server(work):
     prepare(work)
-    tool = Tool(work / "top.qcow2")
+    tool = Tool(work / "top.qcow2", env=without_layout(work))
+    assert tool.servers
     assert os.listdir(tool.temporary) == []  # not even while it runs
     tool.process.kill()
     tool.process.wait()
@@ -195,7 +201,7 @@ def a_silent_qemu_nbd(work):
     assert error.code == errno.ETIMEDOUT and "top.qcow2: qemu-nbd did not open it in time" in error.text, error.text
     assert not alive(int((work / "pid").read_text()))
     for command in ("read 0 1048576", "extents"):
-        with Tool(work / "top.qcow2", "-t", "3000") as tool:
+        with Tool(work / "top.qcow2", "-t", "3000", env=without_layout(work)) as tool:
             os.kill(tool.servers[0], signal.SIGSTOP)
             error = fails(tool, command)
             assert error.code == errno.ETIMEDOUT and "qemu-nbd does not answer" in error.text, error.text

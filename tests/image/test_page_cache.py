@@ -12,7 +12,7 @@ import mmap
 import os
 import resource
 
-from image_bed import Tool, main, need, run, write_pattern
+from image_bed import Tool, main, need, run, without_layout, write_pattern
 
 MIB = 1 << 20
 PAGE = mmap.PAGESIZE
@@ -84,7 +84,7 @@ WARM = [(3 * MIB, 100 * 1024), (20 * MIB, 4096), (64 * MIB - 8192, 16384), (130 
 NEARLY_ALL = [(0, 2 * MIB), (2 * MIB + 4096, 68 * MIB - 8192), (70 * MIB, SIZE - 70 * MIB - 4096)]
 
 
-def check(path, *tools):
+def check(path, *tools, env=None):
     """`tools` are the options of image_tool."""
     image, watched = path
     record = image.with_suffix(".dropped")
@@ -101,7 +101,8 @@ def check(path, *tools):
                     continue
                 before = resident(watched)
                 assert len(before) == sum(length for _, length in ranges) // PAGE
-                with Tool(image, "-d", record, *tools) as tool:
+                with Tool(image, "-d", record, *tools, env=env) as tool:
+                    assert bool(tool.servers) == bool(env)
                     tool.ask(how)
                 lost = before & dropped_pages(record, watched)
                 stayed = resident(watched) - before
@@ -120,6 +121,18 @@ def through_qemu(work):
     write_pattern(work / "disk.raw", [(0, SIZE)], SIZE)
     image = work / "disk.qcow2"
     run("qemu-img", "convert", "-O", "qcow2", work / "disk.raw", image)
+    check((image, image), env=without_layout(work))
+
+
+def where_qemu_tells_the_layout(work):
+    """In the order of the file, and from its end to its beginning."""
+    write_pattern(work / "disk.raw", [(0, SIZE)], SIZE)
+    image = work / "disk.qcow2"
+    run("qemu-img", "convert", "-O", "qcow2", work / "disk.raw", image)
+    check((image, image))
+    run("qemu-img", "create", "-f", "qcow2", image, SIZE)
+    run("qemu-io", "-f", "qcow2", image, input="".join(
+        f"write -P 7 {number * MIB} 1M\n" for number in reversed(range(SIZE // MIB))))
     check((image, image))
 
 
@@ -127,6 +140,7 @@ def backing_files_too(work):
     write_pattern(work / "disk.raw", [(0, SIZE)], SIZE)
     run("qemu-img", "create", "-f", "qcow2", "-b", "disk.raw", "-F", "raw", work / "top.qcow2")
     check((work / "top.qcow2", work / "disk.raw"))
+    check((work / "top.qcow2", work / "disk.raw"), env=without_layout(work))
 
 
 def much_is_never_held(work):
@@ -180,7 +194,7 @@ def kept_if_wanted(work):
     assert len(resident(image)) == 8 * MIB // mmap.PAGESIZE
 
 
-need("qemu-img", "qemu-nbd")
+need("qemu-img", "qemu-nbd", "qemu-io")
 resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.getrlimit(resource.RLIMIT_MEMLOCK)[1],) * 2)
-main([raw, through_qemu, backing_files_too, much_is_never_held, ahead_of_the_reading, what_cannot_be_dropped_yet,
+main([raw, through_qemu, where_qemu_tells_the_layout, backing_files_too, much_is_never_held, ahead_of_the_reading, what_cannot_be_dropped_yet,
       kept_if_wanted])

@@ -38,6 +38,11 @@ const char *image_format(const struct image *image)
     return image->layer.format;
 }
 
+bool image_is_direct(const struct image *image)
+{
+    return strcmp(image_format(image), "raw") == 0;
+}
+
 const struct image_layer *image_layers(const struct image *image, size_t *ret_count)
 {
     *ret_count = 1;
