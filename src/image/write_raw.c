@@ -26,8 +26,8 @@ static int raw_write(void *state, uint64_t offset, const void *bytes, size_t len
     size_t done = 0;
 
     while (done < length) {
-        ssize_t written =
-            pwrite(place->fd, (const char *)bytes + done, length - done, (off_t)(offset + done));
+        uint64_t at = offset + done;
+        ssize_t written = pwrite(place->fd, (const char *)bytes + done, length - done, (off_t)at);
 
         if (written < 0 && errno == EINTR)
             continue;
