@@ -84,8 +84,10 @@ struct peers_offering {
  * Makes this host's index readable for its peers: its directory is the libvirt
  * pool `setmov_pool` of [setmov], which is refreshed where something changed, and
  * has a manifest, which is written last, and only where it says something new or
- * is older than half of what peers believe (max_age_s of [hook]). At most a
- * minute for libvirt. The caller releases.
+ * is older than half of what peers believe (max_age_s of [hook]). Makes also the
+ * directory `incoming`, for this user alone, and its pool `incoming_pool`; what
+ * goes wrong with these is one of the problems. At most a minute for libvirt. The
+ * caller releases.
  */
 int peers_offer(const struct config *config, bool (*stopped)(void *context), void *context,
                 struct peers_offering *ret_offering, struct error *err);

@@ -20,12 +20,11 @@ static int find_in_directories(const struct index_options *options, struct catal
     return STATUS_OK;
 }
 
-/* What the index itself holds is no image, though its directory is a pool, too. */
-static bool is_of_index(const char *path, const char *index)
+static bool lies_in(const char *path, const char *directory)
 {
-    size_t length = strlen(index);
+    size_t length = directory ? strlen(directory) : 0;
 
-    return strncmp(path, index, length) == 0 && path[length] == '/';
+    return length > 0 && strncmp(path, directory, length) == 0 && path[length] == '/';
 }
 
 /*
@@ -36,12 +35,15 @@ static int take_storage(const struct index_options *options, const struct vm_sto
                         struct catalog_images *images)
 {
     CLEANUP(cleanup_free) char *index = realpath(options->directory, NULL);
+    CLEANUP(cleanup_free)
+    char *incoming = options->offers ? realpath(options->offers->setmov.incoming, NULL) : NULL;
     int rc = 0;
 
     for (size_t i = 0; i < storage->count && rc == 0; i++) {
         CLEANUP(cleanup_free) char *path = realpath(storage->disks[i].path, NULL);
 
-        if (index && path && is_of_index(path, index))
+        /* What is in them is no image, though their directories are pools, too. */
+        if (path && (lies_in(path, index) || lies_in(path, incoming)))
             continue;
         rc = catalog_images_add(images, storage->disks[i].path, storage->disks[i].format);
     }

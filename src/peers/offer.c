@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Makes this host's index readable for its peers: a libvirt pool with a manifest in it. */
+/*
+ * Makes this host's index readable for its peers, a libvirt pool with a manifest in
+ * it, and a pool into which they send.
+ */
 #include "peers/internal.h"
 #include "setmov/vm_move.h"
 
@@ -7,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,8 +23,11 @@
  */
 struct visit {
     char *uri, *pool, *directory;
-    bool refresh;              /* the pool, no more; else: the index's pool, and domains */
-    struct vm_domains domains; /* what it brings */
+    char *incoming_pool, *incoming;
+    bool refresh; /* the pool, no more; else: both pools, and domains */
+    /* What it brings. */
+    struct vm_domains domains;
+    struct error trouble; /* why nobody can send here; "" */
 };
 
 static void visit_free(void *context)
@@ -33,6 +40,8 @@ static void visit_free(void *context)
     free(visit->uri);
     free(visit->pool);
     free(visit->directory);
+    free(visit->incoming_pool);
+    free(visit->incoming);
     free(visit);
 }
 
@@ -46,12 +55,40 @@ static struct visit *visit_new(const struct config *config, const char *refreshe
     visit->uri = strdup(config->setmov.connect);
     visit->pool = strdup(refreshed != NULL ? refreshed : config->setmov.setmov_pool);
     visit->directory = strdup(config->setmov.index);
+    visit->incoming_pool = strdup(config->setmov.incoming_pool);
+    visit->incoming = strdup(config->setmov.incoming);
     visit->refresh = refreshed != NULL;
-    if (visit->uri == NULL || visit->pool == NULL || visit->directory == NULL) {
+    if (visit->uri == NULL || visit->pool == NULL || visit->directory == NULL ||
+        visit->incoming_pool == NULL || visit->incoming == NULL) {
         visit_free(visit);
         return NULL;
     }
     return visit;
+}
+
+/* Blocks of disks come to lie there. */
+static int make_private(const char *path, struct error *err)
+{
+    CLEANUP(cleanup_close) int fd = -1;
+    struct stat status;
+
+    if (peers_make_directory(path, err) < 0)
+        return -EIO;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return error_set(err, -errno, "%s: %s", path, strerror(errno));
+    if (status.st_uid != geteuid())
+        return error_set(err, -EPERM, "%s belongs to another user (%u)", path, status.st_uid);
+    if ((status.st_mode & 077) != 0 && fchmod(fd, 0700) < 0)
+        return error_set(err, -errno, "%s: %s", path, strerror(errno));
+    return 0;
+}
+
+/* Whatever is wrong with it: what this host has can be read all the same. */
+static void offer_incoming(struct visit *visit, struct vm_peer *peer)
+{
+    if (make_private(visit->incoming, &visit->trouble) == 0)
+        vm_peer_pool_ensure(peer, visit->incoming_pool, visit->incoming, &visit->trouble);
 }
 
 static int visit_run(void *context, struct error *err)
@@ -64,6 +101,8 @@ static int visit_run(void *context, struct error *err)
         rc = vm_peer_refresh(peer, visit->pool, err);
     } else if (rc == 0) {
         rc = vm_peer_pool_ensure(peer, visit->pool, visit->directory, err);
+        if (rc == 0)
+            offer_incoming(visit, peer);
         if (rc == 0)
             rc = vm_domains_read(peer, &visit->domains, err);
     }
@@ -225,12 +264,23 @@ static int offer_manifest(const struct offer *offer, const struct vm_domains *do
     return offer_new(offer, &manifest, has_old, is_same, err);
 }
 
-static void keep_problems(struct vm_lines *lines, struct peers_offering *offering)
+static int keep_problems(struct visit *visit, struct peers_offering *offering)
 {
+    struct vm_lines *lines = &visit->domains.problems;
+    char *copy;
+
     offering->problems = lines->lines;
     offering->problem_count = lines->count;
     offering->problem_capacity = lines->capacity;
     *lines = (struct vm_lines){NULL, 0, 0};
+    if (visit->trouble.text[0] == '\0')
+        return 0;
+    if (array_reserve(&offering->problems, &offering->problem_capacity, offering->problem_count + 1,
+                      sizeof(*offering->problems)) < 0 ||
+        (copy = strdup(visit->trouble.text)) == NULL)
+        return -ENOMEM;
+    offering->problems[offering->problem_count++] = copy;
+    return 0;
 }
 
 int peers_refresh_own(const struct config *config, bool (*stopped)(void *context), void *context,
@@ -256,10 +306,12 @@ int peers_offer(const struct config *config, bool (*stopped)(void *context), voi
     rc = pay_visit(config, NULL, stopped, context, &visit, err);
     if (rc == 0)
         rc = offer_manifest(&offer, &visit->domains, &offering, err);
-    if (rc == 0) {
-        keep_problems(&visit->domains.problems, &offering);
+    if (rc == 0 && keep_problems(visit, &offering) < 0)
+        rc = error_set(err, -ENOMEM, "out of memory");
+    if (rc == 0)
         *ret_offering = offering;
-    }
+    else
+        peers_offering_release(&offering);
     visit_free(visit);
     free(offer.path);
     return rc;
