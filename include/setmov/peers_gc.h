@@ -14,7 +14,16 @@
  *
  * An image that a domain names once its lease has expired is that VM's own from
  * then on: it stays, and the lease goes, so that it is not removed with the VM's
- * definition one day.
+ * definition one day. A lease is read again just before its image is removed.
+ *
+ * In the directory `old` there are records of the same form, of images that VMs
+ * left behind when they moved away: those go by the same rules, when they have
+ * expired or, the oldest first, where all together take more than
+ * old_images_quota_bytes of [migrate].
+ *
+ * And what migrations sent: plans and parts in `incoming`, and what is remembered
+ * of parts that were sent from here (`parts` below `state`), when they are older
+ * than parts_expiry_s of [migrate] and no build needs them.
  */
 #ifndef SETMOV_PEERS_GC_H
 #define SETMOV_PEERS_GC_H
@@ -32,6 +41,7 @@ enum peers_gc_result {
 struct peers_gc_event {
     const char *lease; /* name of its file */
     const char *path;  /* of the image; NULL: the lease cannot be read */
+    bool is_old;       /* a record of an old image; else a lease */
     enum peers_gc_result result;
     uint64_t bytes;   /* that the image occupies, where it is removed */
     const char *text; /* one line */
@@ -45,7 +55,9 @@ struct peers_gc_options {
 };
 
 struct peers_gc_summary {
-    size_t images, leases; /* removed; leases: without their images */
+    size_t images, old_images; /* removed */
+    size_t leases;             /* removed without their images; records of old ones, too */
+    size_t incoming;           /* plans, parts and what goes with them */
     size_t kept, failed;
     size_t requests;  /* that expired, and notes of older ones */
     size_t temporary; /* files of writers that are dead */

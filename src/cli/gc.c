@@ -23,8 +23,10 @@ static const struct command_syntax syntax = {
     .name = COMMAND,
     .synopsis = "[OPTION]...",
     .description = "Removes disk images that were made for VMs which never arrived, where their\n"
-                   "lease is over and no domain uses them; requests that have expired; and what\n"
-                   "writers that were killed left unfinished.",
+                   "lease is over and no domain uses them; old images of VMs that left, when they\n"
+                   "have expired or take too much space; plans and parts of migrations that are\n"
+                   "over; requests that have expired; and what writers that were killed left\n"
+                   "unfinished.",
     .options = option_table,
     .option_count = ARRAY_LENGTH(option_table),
 };
@@ -83,6 +85,7 @@ static void take_event(void *context, const struct peers_gc_event *event)
     object = json_object_new_object();
     report_json_add(object, "lease", report_json_text(event->lease));
     report_json_add(object, "path", report_json_text(event->path));
+    report_json_add(object, "old", json_object_new_boolean(event->is_old));
     report_json_add(object, "result", report_json_text(results[event->result].name));
     report_json_add_u64(object, "bytes", event->bytes);
     report_json_add(object, "text", report_json_text(event->text));
@@ -95,9 +98,15 @@ static int print_json(const struct outcome *outcome, const struct peers_gc_summa
 
     report_json_add(root, "dry_run", json_object_new_boolean(outcome->options->dry_run));
     report_json_add(root, "images", outcome->images);
+    report_json_add_u64(root, "incoming", summary->incoming);
     report_json_add_u64(root, "requests", summary->requests);
     report_json_add_u64(root, "temporary", summary->temporary);
     return report_json_print(COMMAND, root);
+}
+
+static const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
 }
 
 /* One line at the end; to the log only where something was done. */
@@ -107,13 +116,16 @@ static void print_summary(const struct outcome *outcome, const struct peers_gc_s
     char line[512];
 
     string_format(line, sizeof(line),
-                  "%s %zu image%s, %zu lease%s alone, %zu expired request%s, %zu "
-                  "unfinished file%s; kept %zu image%s",
-                  dry_run ? "would remove" : "removed", summary->images,
-                  summary->images == 1 ? "" : "s", summary->leases, summary->leases == 1 ? "" : "s",
-                  summary->requests, summary->requests == 1 ? "" : "s", summary->temporary,
-                  summary->temporary == 1 ? "" : "s", summary->kept, summary->kept == 1 ? "" : "s");
-    if (dry_run || summary->images + summary->leases + summary->requests + summary->temporary == 0)
+                  "%s %zu image%s, %zu old image%s, %zu lease%s alone, %zu file%s of migrations, "
+                  "%zu expired request%s, %zu unfinished file%s; kept %zu image%s",
+                  dry_run ? "would remove" : "removed", summary->images, plural(summary->images),
+                  summary->old_images, plural(summary->old_images), summary->leases,
+                  plural(summary->leases), summary->incoming, plural(summary->incoming),
+                  summary->requests, plural(summary->requests), summary->temporary,
+                  plural(summary->temporary), summary->kept, plural(summary->kept));
+    if (dry_run || summary->images + summary->old_images + summary->leases + summary->incoming +
+                           summary->requests + summary->temporary ==
+                       0)
         puts(line);
     else
         logged_line(outcome->config, LOG_INFO, true, "%s", line);

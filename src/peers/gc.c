@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Leases whose time is over, and their images: removed, released or kept. */
+/* Leases and records of old images whose time is over: removed with the images, released or kept. */
 #include "peers/gc.h"
 #include "peers/internal.h"
 #include "setmov/peers_requests.h"
@@ -14,20 +14,34 @@
 /* So many images are held open at a time, and libvirt is asked once for them. */
 #define BATCH 256
 
-/* A lease that is over, and its image. */
+#define FOREVER_S (INT64_C(100) * 365 * 86400) /* nobody means a time that is so far away */
+
+/* A lease that is over, or a record of an old image, and the image. */
 struct entry {
     char *name; /* of the lease */
+    bool over_quota;
     struct catalog_lease lease;
     struct gc_image image;
 };
+
+/* The two directories of such files. */
+struct kind {
+    const char *directory; /* below `state` */
+    const char *noun;
+    bool is_old;
+};
+static const struct kind leases = {GC_DIRECTORY, "lease", false};
+static const struct kind old_images = {GC_OLD_DIRECTORY, "record", true};
 
 struct gc {
     const struct config *config;
     const struct peers_gc_options *options;
     struct peers_gc_summary *summary;
-    char *directory; /* of leases */
-    int lock;        /* -1: none */
-    char **names;    /* of leases */
+    int lock; /* -1: none */
+    /* What is at work. */
+    const struct kind *kind;
+    char *directory;
+    char **names; /* of leases */
     size_t name_count, name_capacity;
     struct entry entries[BATCH];
     size_t count;
@@ -49,6 +63,7 @@ static void report(struct gc *gc, const struct entry *entry, enum peers_gc_resul
 {
     struct peers_gc_event event = {.lease = entry->name,
                                    .path = entry->lease.path,
+                                   .is_old = gc->kind->is_old,
                                    .result = result,
                                    .bytes = result == PEERS_GC_REMOVED ? entry->image.bytes : 0};
     char text[1024];
@@ -61,7 +76,7 @@ static void report(struct gc *gc, const struct entry *entry, enum peers_gc_resul
     event.text = text;
     switch (result) {
     case PEERS_GC_REMOVED:
-        gc->summary->images++;
+        *(gc->kind->is_old ? &gc->summary->old_images : &gc->summary->images) += 1;
         break;
     case PEERS_GC_RELEASED:
         gc->summary->leases++;
@@ -78,19 +93,23 @@ static void report(struct gc *gc, const struct entry *entry, enum peers_gc_resul
 
 /* ---- leases ------------------------------------------------------------------------------ */
 
-static int open_directory(struct gc *gc, struct error *err)
+static int set_directory(struct gc *gc, const struct kind *kind, struct error *err)
+{
+    free(gc->directory);
+    gc->kind = kind;
+    if (asprintf(&gc->directory, "%s/%s", gc->config->setmov.state, kind->directory) >= 0)
+        return 0;
+    gc->directory = NULL;
+    return error_set(err, -ENOMEM, "out of memory");
+}
+
+static int take_lock(struct gc *gc, struct error *err)
 {
     CLEANUP(cleanup_free) char *lock = NULL;
 
-    if (asprintf(&gc->directory, "%s/" GC_DIRECTORY, gc->config->setmov.state) < 0) {
-        gc->directory = NULL;
-        error_set(err, -ENOMEM, "out of memory");
-        return -ENOMEM;
-    }
     if (asprintf(&lock, "%s/lock", gc->directory) < 0) {
         lock = NULL;
-        error_set(err, -ENOMEM, "out of memory");
-        return -ENOMEM;
+        return error_set(err, -ENOMEM, "out of memory");
     }
     if (peers_make_directory(gc->directory, err) < 0)
         return -EIO;
@@ -130,6 +149,8 @@ static int list_leases(struct gc *gc, struct error *err)
     const struct dirent *entry;
     int rc = 0;
 
+    if (entries == NULL && errno == ENOENT)
+        return 0;
     if (entries == NULL)
         return error_set(err, -errno, "%s: %s", gc->directory, strerror(errno));
     while (rc == 0 && (entry = readdir(entries)) != NULL)
@@ -156,7 +177,8 @@ static int read_lease(const struct gc *gc, const char *name, struct catalog_leas
     rc = file_read(AT_FDCWD, path, &buffer);
     if (rc < 0)
         return error_set(err, rc, "%s", strerror(-rc));
-    return catalog_lease_parse(text_of(buffer.bytes, buffer.length), "the lease", ret_lease, err);
+    return catalog_lease_parse(text_of(buffer.bytes, buffer.length),
+                               gc->kind->is_old ? "the record" : "the lease", ret_lease, err);
 }
 
 /* True: it is gone (or would be). */
@@ -185,26 +207,41 @@ static void entry_release(struct entry *entry)
     *entry = (struct entry){.name = NULL, .image = {.directory = -1, .fd = -1}};
 }
 
-/* Takes the lease into the batch, where it is over and the image can be removed but for its users. */
-static void consider(struct gc *gc, char *name)
+static void keep_young(struct gc *gc, const struct entry *entry, int64_t left_s)
+{
+    if (!gc->kind->is_old)
+        report(gc, entry, PEERS_GC_KEPT, "kept: its lease expires in %lld s", (long long)left_s);
+    else if (left_s > FOREVER_S)
+        report(gc, entry, PEERS_GC_KEPT, "kept: an old image, without an expiry");
+    else
+        report(gc, entry, PEERS_GC_KEPT, "kept: an old image, which expires in %lld s",
+               (long long)left_s);
+}
+
+/*
+ * Takes the lease into the batch, where it is over (or what it lists is too much)
+ * and the image can be removed but for its users.
+ */
+static void consider(struct gc *gc, char *name, bool over_quota)
 {
     struct entry *entry = &gc->entries[gc->count];
     struct error why = {""};
     int64_t now_s = time(NULL);
     enum gc_look look = GC_LOOK_KEEP;
 
-    *entry = (struct entry){.name = name, .image = {.directory = -1, .fd = -1}};
+    *entry = (struct entry){
+        .name = name, .over_quota = over_quota, .image = {.directory = -1, .fd = -1}};
     if (read_lease(gc, name, &entry->lease, &why) < 0) {
         report(gc, entry, PEERS_GC_KEPT, "kept: %s", why.text);
-    } else if (entry->lease.expires_s > now_s) {
-        report(gc, entry, PEERS_GC_KEPT, "kept: its lease expires in %lld s",
-               (long long)(entry->lease.expires_s - now_s));
+    } else if (!over_quota && entry->lease.expires_s > now_s) {
+        keep_young(gc, entry, entry->lease.expires_s - now_s);
     } else {
         look = gc_image_open(gc->config, &entry->lease, &entry->image, &why);
         if (look == GC_LOOK_KEEP)
             report(gc, entry, PEERS_GC_KEPT, "kept: %s", why.text);
         else if (look == GC_LOOK_GONE && remove_lease(gc, entry))
-            report(gc, entry, PEERS_GC_RELEASED, "is not there any more: lease removed");
+            report(gc, entry, PEERS_GC_RELEASED, "is not there any more: %s removed",
+                   gc->kind->noun);
     }
     if (look == GC_LOOK_OK)
         gc->count++;
@@ -218,9 +255,11 @@ static void release(struct gc *gc, const struct entry *entry, const struct gc_us
         return;
     if (use->user != NULL)
         report(gc, entry, PEERS_GC_RELEASED,
-               "kept for good: %s, which a domain names, is made of it; lease removed", use->user);
+               "kept for good: %s, which a domain names, is made of it; %s removed", use->user,
+               gc->kind->noun);
     else
-        report(gc, entry, PEERS_GC_RELEASED, "kept for good: a domain names it; lease removed");
+        report(gc, entry, PEERS_GC_RELEASED, "kept for good: a domain names it; %s removed",
+               gc->kind->noun);
 }
 
 static const struct gc_use *find_use(const struct entry *entry, const struct gc_uses *uses)
@@ -246,6 +285,24 @@ static bool lock_unused(struct gc *gc, const struct entry *entry, const struct g
     return false;
 }
 
+/* All that happened since it was read took time: somebody may wait for the image anew. */
+static bool is_still_over(struct gc *gc, const struct entry *entry)
+{
+    CLEANUP(catalog_lease_release) struct catalog_lease lease = {.path = NULL};
+    struct error why = {""};
+
+    if (read_lease(gc, entry->name, &lease, &why) < 0) {
+        report(gc, entry, PEERS_GC_KEPT, "kept: its %s is not what it was: %s", gc->kind->noun,
+               why.text);
+        return false;
+    }
+    if (lease.device == entry->lease.device && lease.inode == entry->lease.inode &&
+        lease.expires_s == entry->lease.expires_s && strcmp(lease.path, entry->lease.path) == 0)
+        return true;
+    report(gc, entry, PEERS_GC_KEPT, "kept: its %s was renewed", gc->kind->noun);
+    return false;
+}
+
 /* Of one that is locked. */
 static void remove_unused(struct gc *gc, const struct entry *entry, const struct gc_uses *uses)
 {
@@ -254,11 +311,16 @@ static void remove_unused(struct gc *gc, const struct entry *entry, const struct
 
     if (use != NULL)
         release(gc, entry, use);
+    else if (!is_still_over(gc, entry))
+        return;
     else if (!gc->options->dry_run && gc_image_remove(&entry->image, &why) < 0)
         report(gc, entry, PEERS_GC_FAILED, "cannot be removed: %s", why.text);
     else if (remove_lease(gc, entry))
-        report(gc, entry, PEERS_GC_REMOVED, "%s: nobody uses it, and its lease is over",
-               gc->options->dry_run ? "would be removed" : "removed");
+        report(gc, entry, PEERS_GC_REMOVED, "%s: nobody uses it, and %s",
+               gc->options->dry_run ? "would be removed" : "removed",
+               entry->over_quota  ? "old images take more than old-images-quota"
+               : gc->kind->is_old ? "the time of an old image is over"
+                                  : "its lease is over");
 }
 
 static int ask(struct gc *gc, double timeout_s, struct gc_uses *ret_uses)
@@ -309,41 +371,103 @@ static int judge_batch(struct gc *gc, struct error *err)
                   : 0;
 }
 
+/* Which of the old images are too much. The caller frees. */
+static int judge_quota(struct gc *gc, bool **ret_over, struct error *err)
+{
+    CLEANUP(cleanup_free) struct gc_old *images = calloc(gc->name_count + 1, sizeof(*images));
+    bool *over = calloc(gc->name_count + 1, sizeof(*over));
+
+    if (images == NULL || over == NULL) {
+        free(over);
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < gc->name_count && gc->kind->is_old; i++) {
+        CLEANUP(catalog_lease_release) struct catalog_lease lease = {.path = NULL};
+        struct gc_image image = {.directory = -1, .fd = -1};
+
+        if (read_lease(gc, gc->names[i], &lease, NULL) == 0 &&
+            gc_image_open(gc->config, &lease, &image, NULL) == GC_LOOK_OK)
+            images[i] = (struct gc_old){.device = image.device,
+                                        .inode = image.inode,
+                                        .bytes = image.bytes,
+                                        .made_s = lease.made_s,
+                                        .expires_s = lease.expires_s};
+        gc_image_close(&image);
+    }
+    gc_old_over_quota(images, gc->name_count, time(NULL),
+                      gc->config->migrate.old_images_quota_bytes, over);
+    *ret_over = over;
+    return 0;
+}
+
 static int judge_all(struct gc *gc, struct error *err)
 {
-    int rc = 0;
+    CLEANUP(cleanup_free) bool *over = NULL;
+    int rc = judge_quota(gc, &over, err);
 
     for (size_t i = 0; i < gc->name_count && rc == 0; i++) {
         if (is_stopped(gc))
             return error_set(err, -ECANCELED, "stopped");
-        consider(gc, gc->names[i]);
+        consider(gc, gc->names[i], over[i]);
         if (gc->count == BATCH)
             rc = judge_batch(gc, err);
     }
     return rc == 0 ? judge_batch(gc, err) : rc;
 }
 
+static void forget_names(struct gc *gc)
+{
+    for (size_t i = 0; i < gc->name_count; i++)
+        free(gc->names[i]);
+    gc->name_count = 0;
+}
+
+static int judge_kind(struct gc *gc, const struct kind *kind, struct error *err)
+{
+    int rc = set_directory(gc, kind, err);
+
+    if (rc == 0)
+        rc = list_leases(gc, err);
+    if (rc == 0)
+        rc = judge_all(gc, err);
+    forget_names(gc);
+    return rc;
+}
+
 /* ---- the contract ----------------------------------------------------------------------------- */
+
+/* The first failure counts. */
+static void keep_first(int *rc, struct error *err, int also, const struct error *other)
+{
+    if (*rc == 0 && also < 0)
+        *rc = error_set(err, also, "%s", other->text);
+}
 
 static int collect(struct gc *gc, struct error *err)
 {
     const struct peers_gc_options *options = gc->options;
+    struct peers_gc_summary *summary = gc->summary;
     struct error other = {""};
-    int rc = open_directory(gc, err), also;
+    int rc = set_directory(gc, &leases, err);
 
     if (rc == 0)
-        rc = list_leases(gc, err);
+        rc = take_lock(gc, err);
     if (rc < 0)
         return rc;
-    rc = judge_all(gc, err);
+    /* What needs no libvirt goes whatever libvirt says. */
+    summary->incoming = gc_incoming_remove(gc->config, options->dry_run);
+    summary->temporary = gc_left_remove(gc->config, options->dry_run);
+    rc = judge_kind(gc, &leases, err);
+    if (rc != -ECANCELED)
+        keep_first(&rc, err, judge_kind(gc, &old_images, &other), &other);
     if (rc == -ECANCELED)
         return rc;
-    gc->summary->temporary = gc_left_remove(gc->config, options->dry_run);
-    also = peers_requests_expire(gc->config, options->dry_run, &gc->summary->requests, &other);
-    if (also == 0 && gc->summary->images > 0 && !options->dry_run)
-        also = gc_refresh(gc->config, options->stopped, options->context, &other);
-    if (rc == 0 && also < 0)
-        rc = error_set(err, also, "%s", other.text);
+    keep_first(&rc, err,
+               peers_requests_expire(gc->config, options->dry_run, &summary->requests, &other),
+               &other);
+    if (summary->images + summary->old_images > 0 && !options->dry_run)
+        keep_first(&rc, err, gc_refresh(gc->config, options->stopped, options->context, &other),
+                   &other);
     return rc;
 }
 
@@ -361,8 +485,7 @@ int peers_gc(const struct config *config, const struct peers_gc_options *options
     gc->summary = ret_summary;
     gc->lock = -1;
     rc = collect(gc, err);
-    for (size_t i = 0; i < gc->name_count; i++)
-        free(gc->names[i]);
+    forget_names(gc);
     free(gc->names);
     free(gc->directory);
     cleanup_close(&gc->lock);

@@ -6,7 +6,10 @@
 #include "setmov/catalog_request.h"
 #include "setmov/peers_gc.h"
 
-#define GC_DIRECTORY "leases" /* below `state` */
+/* Below `state`. */
+#define GC_DIRECTORY       "leases"
+#define GC_OLD_DIRECTORY   "old"   /* of images of VMs that left, with records like leases */
+#define GC_PARTS_DIRECTORY "parts" /* what was sent to each host */
 
 /* Unfinished files are a dead writer's when nobody has written to them for so long. */
 #define GC_LEFT_S 3600
@@ -43,6 +46,30 @@ bool gc_lies_below(const char *path, const char *const *directories, size_t coun
 
 /* Is that the name of an unfinished file (".NAME.XXXXXX.tmp")? */
 bool gc_is_unfinished(const char *name);
+
+/* An old image; zeroes: none that could be looked at. */
+struct gc_old {
+    uint64_t device, inode, bytes;
+    int64_t made_s, expires_s;
+};
+
+/*
+ * Which have to go for the others to keep within the quota (0: there is none), the
+ * oldest first; those that have expired go in any case, and do not count.
+ */
+void gc_old_over_quota(const struct gc_old *images, size_t count, int64_t now_s,
+                       uint64_t quota_bytes, bool *ret_over);
+
+enum gc_sent { GC_SENT_NONE, GC_SENT_PART, GC_SENT_PLAN };
+/*
+ * What a name in `incoming` is; of a plan, or a file that goes with one, also the
+ * plan's name, cut off in `ret_plan`.
+ */
+#define GC_PLAN_BYTES 128
+enum gc_sent gc_sent_kind(const char *name, char ret_plan[GC_PLAN_BYTES]);
+
+/* Is that what is remembered of a part (HEX.blocks)? */
+bool gc_is_blocks(const char *name);
 
 /* ---- what libvirt and images say (gc_use.c) ----------------------------------------- */
 
@@ -84,6 +111,14 @@ enum gc_look gc_image_open(const struct config *config, const struct catalog_lea
 int gc_image_lock(const struct gc_image *image, struct error *err);
 int gc_image_remove(const struct gc_image *image, struct error *err);
 void gc_image_close(struct gc_image *image);
+
+/* ---- what migrations sent (gc_incoming.c) ------------------------------------------------- */
+
+/* A plan says that somebody is about to use parts, for so long. */
+#define GC_PLAN_FRESH_S 3600
+
+/* Plans and parts here, and what is remembered of parts elsewhere. Returns how many there were. */
+size_t gc_incoming_remove(const struct config *config, bool dry_run);
 
 /* ---- what dead writers left (gc_left.c) -------------------------------------------------- */
 

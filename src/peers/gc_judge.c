@@ -2,6 +2,8 @@
 /* Is an image in use? Answered from what is known; knowing is gc_use.c's. */
 #include "peers/gc.h"
 
+#include "setmov/transfer_plan.h"
+
 #include <errno.h>
 
 int gc_uses_add(struct gc_uses *uses, const struct gc_use *use)
@@ -72,4 +74,72 @@ bool gc_is_unfinished(const char *name)
 
     return name[0] == '.' && length > end + 1 && name[length - end] == '.' &&
            strcmp(name + length - strlen(".tmp"), ".tmp") == 0;
+}
+
+/* ---- old images ---------------------------------------------------------------------- */
+
+/* What goes in any case counts for nothing, and what is twice in the list counts once. */
+static uint64_t counted_bytes(const struct gc_old *images, size_t at, int64_t now_s)
+{
+    const struct gc_old *image = &images[at];
+
+    if (image->inode == 0 || image->expires_s <= now_s)
+        return 0;
+    for (size_t i = 0; i < at; i++) {
+        if (images[i].inode == image->inode && images[i].device == image->device &&
+            images[i].expires_s > now_s)
+            return 0;
+    }
+    return image->bytes;
+}
+
+void gc_old_over_quota(const struct gc_old *images, size_t count, int64_t now_s,
+                       uint64_t quota_bytes, bool *ret_over)
+{
+    uint64_t sum = 0;
+
+    memset(ret_over, 0, count * sizeof(*ret_over));
+    for (size_t i = 0; i < count; i++)
+        sum += counted_bytes(images, i, now_s);
+    while (quota_bytes > 0 && sum > quota_bytes) {
+        size_t oldest = count;
+
+        for (size_t i = 0; i < count; i++) {
+            if (!ret_over[i] && counted_bytes(images, i, now_s) > 0 &&
+                (oldest == count || images[i].made_s < images[oldest].made_s))
+                oldest = i;
+        }
+        ret_over[oldest] = true;
+        sum -= counted_bytes(images, oldest, now_s);
+    }
+}
+
+/* ---- what was sent --------------------------------------------------------------------- */
+
+enum gc_sent gc_sent_kind(const char *name, char ret_plan[GC_PLAN_BYTES])
+{
+    static const char *const suffixes[] = {TRANSFER_PLAN_SUFFIX, TRANSFER_PROGRESS_SUFFIX,
+                                           TRANSFER_FAILED_SUFFIX, TRANSFER_CANCEL_SUFFIX};
+    uint8_t sha256[TRANSFER_HASH_BYTES];
+
+    if (transfer_part_name_parse(name, sha256))
+        return GC_SENT_PART;
+    for (size_t i = 0; i < ARRAY_LENGTH(suffixes); i++) {
+        size_t length = strlen(name);
+
+        if (!string_ends_with(name, suffixes[i]) || length >= GC_PLAN_BYTES)
+            continue;
+        string_copy(ret_plan, GC_PLAN_BYTES, name);
+        ret_plan[length - strlen(suffixes[i])] = '\0';
+        if (transfer_name_is_valid(ret_plan))
+            return GC_SENT_PLAN;
+    }
+    return GC_SENT_NONE;
+}
+
+bool gc_is_blocks(const char *name)
+{
+    size_t digits = strspn(name, "0123456789abcdef");
+
+    return digits == 2 * (size_t)TRANSFER_HASH_BYTES && strcmp(name + digits, ".blocks") == 0;
 }
