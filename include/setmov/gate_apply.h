@@ -9,12 +9,25 @@
 
 #include "setmov/base.h"
 
+/* How long an image that was built waits for its VM, until `setmov gc` may remove it. */
+#define GATE_LEASE_S 86400
+
+struct gate_apply_options {
+    const char *config;             /* path; NULL: setmov.conf, or its defaults */
+    bool (*stopped)(void *context); /* asked about ten times a second; may be NULL */
+    void (*beat)(void *context);    /* called whenever it has come further; may be NULL */
+    void *context;
+};
+
 /*
- * `xml`: the domain's XML; `config`: path or NULL. 0: the disks are there; else
- * `err` has the one line for who migrates. Every disk of the XML that is written
- * to has to be an image of the plan, and the plan the one whose SHA-256 the XML
- * has. Progress, cancel and list of failures as transfer_plan.h names them.
+ * `xml`: the domain's XML. 0: the disks are there; else `err` has the one line
+ * for who migrates. Every disk of the XML that is written to has to be an image
+ * of the plan, and the plan the one whose SHA-256 the XML has. Progress, cancel
+ * and list of failures as transfer_plan.h names them, in `incoming` of [setmov].
+ * The plan's file is locked (flock) meanwhile. -ESTALE: what did not hold is
+ * listed in NAME.failed; -EBUSY: the same plan is carried out already;
+ * -ECANCELED. Logs what came of it, as [hook] says.
  */
-int gate_apply(struct text xml, const char *config, struct error *err);
+int gate_apply(struct text xml, const struct gate_apply_options *options, struct error *err);
 
 #endif

@@ -17,7 +17,7 @@ static bool is_below(const char *path, const char *directory)
     return strncmp(path, directory, length) == 0 && path[length] == '/';
 }
 
-static bool is_allowed(const struct config *config, const char *path)
+bool gate_is_allowed(const struct config *config, const char *path)
 {
     for (size_t i = 0; i < config->hook.directories.count; i++) {
         if (is_below(path, config->hook.directories.items[i]))
@@ -32,7 +32,7 @@ const struct vm_incoming_disk *gate_astray(const struct config *config,
     for (size_t i = 0; i < vm->disk_count; i++) {
         const struct vm_incoming_disk *disk = &vm->disks[i];
 
-        if (!disk->read_only && !disk->is_block && !is_allowed(config, disk->path))
+        if (!disk->read_only && !disk->is_block && !gate_is_allowed(config, disk->path))
             return disk;
     }
     return NULL;

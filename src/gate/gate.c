@@ -11,12 +11,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* What the child works on. */
 struct work {
     const struct gate_call *call;
     int answer_fd;
+    int copy_fd; /* where the XML goes that has a plan */
     double began_s;
     struct log_targets log;
 };
@@ -57,15 +59,39 @@ static int read_xml(int fd, char **ret_bytes, size_t *ret_length, struct error *
     return 0;
 }
 
-static int read_vm(const struct gate_call *call, struct vm_incoming *ret_vm, struct error *err)
+static int copy_xml(int fd, const char *bytes, size_t length, struct error *err)
 {
+    for (size_t at = 0; at < length;) {
+        ssize_t written = pwrite(fd, bytes + at, length - at, (off_t)at);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return error_set(err, -EIO, "the domain's XML cannot be kept: %s", strerror(errno));
+        at += (size_t)written;
+    }
+    return 0;
+}
+
+/* XML with a plan is copied for who builds the disks. */
+static int read_vm(const struct work *work, struct vm_incoming *ret_vm, struct error *err)
+{
+    CLEANUP(vm_incoming_release) struct vm_incoming vm = {.name = NULL};
     CLEANUP(cleanup_free) char *bytes = NULL;
     size_t length = 0;
-    int rc = read_xml(call->xml, &bytes, &length, err);
+    int rc = read_xml(work->call->xml, &bytes, &length, err);
 
-    if (rc == 0 && call->prepare_xml != NULL)
-        rc = call->prepare_xml(err);
-    return rc == 0 ? vm_incoming_parse(text_of(bytes, length), ret_vm, err) : rc;
+    if (rc == 0 && work->call->prepare_xml != NULL)
+        rc = work->call->prepare_xml(err);
+    if (rc == 0)
+        rc = vm_incoming_parse(text_of(bytes, length), &vm, err);
+    if (rc == 0 && vm.plan_name != NULL)
+        rc = copy_xml(work->copy_fd, bytes, length, err);
+    if (rc < 0)
+        return rc;
+    *ret_vm = vm;
+    vm = (struct vm_incoming){.name = NULL};
+    return 0;
 }
 
 /* ---- what comes out -------------------------------------------------------------------- */
@@ -125,6 +151,14 @@ static void decide(const struct work *work, const struct config *config,
     gate_ranking_release(&ranking);
 }
 
+/* The one who migrates has chosen this host: that is not judged again. */
+static void leave_to_builder(const struct work *work)
+{
+    const struct gate_answer answer = {.builds = true};
+
+    gate_give(work->answer_fd, &answer);
+}
+
 static void work_with_config(struct work *work, const struct config *config)
 {
     CLEANUP(vm_incoming_release) struct vm_incoming vm = {.name = NULL};
@@ -139,8 +173,10 @@ static void work_with_config(struct work *work, const struct config *config)
     work->log = (struct log_targets){.syslog = config->hook.log.syslog,
                                      .journal = config->hook.log.journal,
                                      .file = config->hook.log.file};
-    rc = read_vm(work->call, &vm, &err);
-    if (rc == 0) {
+    rc = read_vm(work, &vm, &err);
+    if (rc == 0 && vm.plan_name != NULL) {
+        leave_to_builder(work);
+    } else if (rc == 0) {
         decide(work, config, &vm);
     } else if (rc == -EBADMSG) {
         texts_hostile(work->call->name, err.text, &answer);
@@ -148,6 +184,14 @@ static void work_with_config(struct work *work, const struct config *config)
     } else {
         pass_by_error(work, &err);
     }
+}
+
+/* Disks that shall be built are not there, so this does not pass: who builds them says why. */
+static bool has_plan(const struct work *work)
+{
+    CLEANUP(vm_incoming_release) struct vm_incoming vm = {.name = NULL};
+
+    return read_vm(work, &vm, NULL) == 0 && vm.plan_name != NULL;
 }
 
 /* The child. */
@@ -161,27 +205,50 @@ static void work_child(void *context, int answer_fd)
     /* A file that is cut short is no reason to crash. */
     if (fingerprint_file_guard_install(&err) < 0 ||
         config_read_or_default(work->call->config, &config, &err) < 0) {
-        pass_by_error(work, &err);
+        if (has_plan(work))
+            leave_to_builder(work);
+        else
+            pass_by_error(work, &err);
         return;
     }
     work_with_config(work, &config);
     config_release(&config);
 }
 
+/* True: an answer was given, which may be to build. */
+static bool ask_child(struct work *work, struct gate_answer *answer, struct error *err)
+{
+    const struct gate_call *call = work->call;
+    unsigned timeout_s = call->timeout_s != 0 ? call->timeout_s : GATE_TIMEOUT_S;
+
+    /* Asked now: a pipe of our own would become what a closed stdin was. */
+    if (fcntl(call->xml, F_GETFD) < 0) {
+        error_set(err, -EBADF, "cannot read the domain's XML: %s", strerror(errno));
+        return false;
+    }
+    work->copy_fd = memfd_create("domain.xml", MFD_CLOEXEC);
+    if (work->copy_fd < 0) {
+        error_set(err, -errno, "no memory for the domain's XML: %s", strerror(errno));
+        return false;
+    }
+    return gate_guard(work_child, work, timeout_s, answer, err);
+}
+
 void gate_ask(const struct gate_call *call, struct gate_answer *ret_answer)
 {
-    struct work work = {.call = call, .began_s = clock_monotonic_s(), .log = default_log};
-    unsigned timeout_s = call->timeout_s != 0 ? call->timeout_s : GATE_TIMEOUT_S;
+    struct work work = {
+        .call = call, .copy_fd = -1, .began_s = clock_monotonic_s(), .log = default_log};
     struct gate_answer answer = {.refused = false};
-    /* Asked now: a pipe of our own would become what a closed stdin was. */
-    bool is_open = fcntl(call->xml, F_GETFD) >= 0;
     struct error err = {""};
 
-    if (!is_open)
-        error_set(&err, -EBADF, "cannot read the domain's XML: %s", strerror(errno));
-    if (!is_open || !gate_guard(work_child, &work, timeout_s, &answer, &err)) {
+    if (!ask_child(&work, &answer, &err)) {
         texts_add(answer.log, "%s: passed: %s", call->name, err.text);
         log_line(&default_log, GATE_PROGRAM, LOG_ERR, answer.log);
+    } else if (answer.builds && gate_start(call, work.copy_fd, &answer, &err) < 0) {
+        texts_not_built(call->name, err.text, &answer);
+        log_line(&default_log, GATE_PROGRAM, LOG_ERR, answer.log);
     }
+    cleanup_close(&work.copy_fd);
+    answer.builds = false;
     *ret_answer = answer;
 }

@@ -66,6 +66,9 @@ struct gate_decision {
     struct gate_answer answer;
 };
 
+/* Does the path, which has no "." and ".." in it, lie in one of [hook] directories? */
+bool gate_is_allowed(const struct config *config, const char *path);
+
 /* First disk that is written to and lies outside [hook] directories. NULL: none. */
 const struct vm_incoming_disk *gate_astray(const struct config *config,
                                            const struct vm_incoming *vm);
@@ -94,6 +97,13 @@ int gate_request(const struct gate_facts *facts, size_t better, int64_t now_s, s
 typedef void gate_work(void *context, int answer_fd);
 bool gate_guard(gate_work *work, void *context, unsigned timeout_s, struct gate_answer *ret_answer,
                 struct error *err);
+/*
+ * Starts the program that builds disks, with the XML (a file, from its beginning)
+ * on its stdin, and waits for its end: a refusal has its line. Failure: there is
+ * no answer of its own. It ends with this process, and this one with its parent.
+ */
+int gate_start(const struct gate_call *call, int xml, struct gate_answer *ret_answer,
+               struct error *err);
 /* For the child: gives the answer. It may go on, for a second. */
 void gate_give(int answer_fd, const struct gate_answer *answer);
 

@@ -116,10 +116,11 @@ static bool is_line(const char line[GATE_LINE_BYTES])
 
 static bool makes_sense(const struct gate_answer *answer)
 {
-    uint8_t refused;
+    uint8_t refused, builds;
 
     memcpy(&refused, &answer->refused, sizeof(refused));
-    return refused <= 1 && is_line(answer->refusal) && is_line(answer->log) &&
+    memcpy(&builds, &answer->builds, sizeof(builds));
+    return refused + builds <= 1 && is_line(answer->refusal) && is_line(answer->log) &&
            (answer->refusal[0] != '\0') == (refused == 1);
 }
 

@@ -256,3 +256,11 @@ void texts_hostile(const char *name, const char *why, struct gate_answer *answer
     texts_add(answer->refusal, "setmov refuses %s: %s", words_path(name).text, why);
     texts_add(answer->log, "%s: refused: %s", words_path(name).text, why);
 }
+
+void texts_not_built(const char *name, const char *why, struct gate_answer *answer)
+{
+    *answer = (struct gate_answer){.refused = true};
+    texts_add(answer->refusal, "setmov refuses %s: its disks were not built: %s",
+              words_path(name).text, why);
+    texts_add(answer->log, "%s: refused: its disks were not built: %s", words_path(name).text, why);
+}

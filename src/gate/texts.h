@@ -21,6 +21,9 @@ void texts_note_astray(const struct gate_facts *facts, struct gate_decision *dec
 /* XML that is none, of a VM that libvirt calls `name`. */
 void texts_hostile(const char *name, const char *why, struct gate_answer *answer);
 
+/* The program that builds disks gave no answer. */
+void texts_not_built(const char *name, const char *why, struct gate_answer *answer);
+
 /* Adds to a line, cut where it does not fit. */
 void texts_add(char line[GATE_LINE_BYTES], const char *format, ...) PRINTF_LIKE(2, 3);
 

@@ -210,7 +210,7 @@ static void no_child_is_left(void)
         continue;
 }
 
-static const struct gate_answer refusal = {true, "no", "said no"};
+static const struct gate_answer refusal = {.refused = true, .refusal = "no", .log = "said no"};
 
 static void answers(void *context, int fd)
 {
@@ -268,7 +268,7 @@ static void raves(void *context, int fd)
 
 static void speaks_in_lines(void *context, int fd)
 {
-    struct gate_answer lines = {true, "one\ntwo", ""};
+    struct gate_answer lines = {.refused = true, .refusal = "one\ntwo"};
 
     (void)context;
     gate_give(fd, &lines);
@@ -276,10 +276,26 @@ static void speaks_in_lines(void *context, int fd)
 
 static void refuses_without_a_word(void *context, int fd)
 {
-    struct gate_answer silent = {true, "", "log"};
+    struct gate_answer silent = {.refused = true, .log = "log"};
 
     (void)context;
     gate_give(fd, &silent);
+}
+
+static void builds_what_it_refuses(void *context, int fd)
+{
+    struct gate_answer both = {.refused = true, .refusal = "no", .builds = true};
+
+    (void)context;
+    gate_give(fd, &both);
+}
+
+static void builds(void *context, int fd)
+{
+    struct gate_answer answer = {.builds = true};
+
+    (void)context;
+    gate_give(fd, &answer);
 }
 
 static void prints(void *context, int fd)
@@ -311,6 +327,8 @@ static void an_answer_arrives(void **state)
     (void)state;
     assert_true(guard(answers, 60, &answer, &err));
     assert_memory_equal(&answer, &refusal, sizeof(answer));
+    assert_true(guard(builds, 60, &answer, &err));
+    assert_true(answer.builds && !answer.refused);
     no_child_is_left();
 }
 
@@ -341,6 +359,7 @@ static void without_an_answer_there_is_a_reason(void **state)
         {raves, "makes no sense", 60},
         {speaks_in_lines, "makes no sense", 60},
         {refuses_without_a_word, "makes no sense", 60},
+        {builds_what_it_refuses, "makes no sense", 60},
     };
     struct gate_answer answer;
     struct error err;
