@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Donors that changed or lie, parts that are damaged, names and paths that must not be, disks that are full."""
+
+import errno
+import hashlib
+import os
+import random
+import subprocess
+
+from apply_bed import BLOCK, MIB, Host, blocks, same_as_source, write_at
+from image_bed import main, need, run
+
+# Wang, Feng, Lai, Yu 2004: two messages of 128 bytes with one MD5.
+COLLISION = tuple(bytes.fromhex(text) for text in (
+    "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a"
+    "085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0"
+    "e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70",
+    "d131dd02c5e6eec4693d9a0698aff95c2fcab50712467eab4004583eb8fb7f8955ad340609f4b30283e4888325f1415a"
+    "085125e8f7cdc99fd91dbd7280373c5bd8823e3156348f5bae6dacd436c919c6dd53e23487da03fd02396306d248cda0"
+    "e99f33420f577ee8ce54b67080280d1ec69821bcb6a8839396f965ab6ff72a70"))
+
+
+def two_donors(work):
+    """A disk of two donors, in turns, and a bit of its own. The plan is made."""
+    host = Host(work)
+    first, second = blocks(1, 1000), blocks(2, 1000)
+    write_at(host.donors / "first.raw", [(0, first)], 5 * MIB)
+    write_at(host.donors / "second.raw", [(0, second)], 5 * MIB)
+    pieces = []
+    for number in range(0, 1000, 50):
+        data = (first if number % 100 else second)[number * BLOCK : (number + 50) * BLOCK]
+        pieces.append((number * BLOCK, data))
+    pieces.append((1010 * BLOCK, blocks(3, 30)))
+    write_at(host.source / "disk.raw", pieces, 5 * MIB)
+    host.make_index()
+    host.plan((host.source / "disk.raw", host.images / "disk.raw"))
+    return host
+
+
+def copies(host, donor, start=0, end=1 << 62):
+    """Extents that are copied from that range of a donor, which is told by what lies there."""
+    disk = (host.source / "disk.raw").read_bytes()
+    found = []
+    for extent in host.extents():
+        here = disk[extent.offset : extent.offset + extent.length]
+        if extent.kind == "copy" and extent.start < end and extent.start + extent.length > start and \
+                host.original(donor)[extent.start : extent.start + extent.length] == here:
+            found.append(extent)
+    return found
+
+
+def keys(extents):
+    return [extent.key() for extent in extents]
+
+
+def keep_originals(host):
+    kept = {path.name: path.read_bytes() for path in host.donors.iterdir()}
+    host.original = kept.__getitem__
+
+
+def donor_changed(work):
+    """Exactly the extents that changed are listed, however many and wherever."""
+    host = two_donors(work)
+    keep_originals(host)
+    order = random.Random(5)
+    all_copies = copies(host, "first.raw")
+    changed = set()
+    for count in (1, 4):
+        for extent in order.sample(all_copies, count):
+            at = extent.start + order.randrange(extent.length)
+            with open(host.donors / "first.raw", "r+b") as file:
+                file.seek(at)
+                file.write(bytes([host.original("first.raw")[at] ^ 1]))
+            changed.add(extent.number)
+        answer = host.refuses(errno.ESTALE, "donor", host.images / "disk.raw", f"{len(changed)} extents")
+        assert answer["failed"] == [[0, number] for number in sorted(changed)], (answer, changed)
+        assert answer["parts"] == []
+
+
+def donor_cut_short(work):
+    """What lies behind the cut is listed."""
+    host = two_donors(work)
+    keep_originals(host)
+    os.truncate(host.donors / "first.raw", 560 * BLOCK + 100)
+    answer = host.refuses(errno.ESTALE)
+    expected = copies(host, "first.raw", 560 * BLOCK + 100)
+    assert expected and answer["failed"] == keys(expected), (answer, keys(expected))
+
+
+def donor_is_no_more(work):
+    host = two_donors(work)
+    keep_originals(host)
+    expected = keys(copies(host, "second.raw"))
+    name = hashlib.sha256(str(host.donors / "second.raw").encode()).hexdigest()[:32]
+    for spoil in (lambda: os.unlink(host.donors / "second.raw"), lambda: os.mkfifo(host.donors / "second.raw"),
+                  lambda: next(host.index.glob(name + ".*")).unlink()):
+        spoil()
+        answer = host.refuses(errno.ESTALE, "donor")
+        assert answer["failed"] == expected, (answer, expected)
+
+
+def index_lies(work):
+    """A fingerprint under another image's name is not believed."""
+    host = two_donors(work)
+    keep_originals(host)
+    names = {name: next(host.index.glob(hashlib.sha256(str(host.donors / name).encode()).hexdigest()[:32] + ".*"))
+             for name in ("first.raw", "second.raw")}
+    os.replace(names["first.raw"], names["second.raw"])
+    answer = host.refuses(errno.ESTALE)
+    assert len(answer["failed"]) == sum(extent.kind == "copy" for extent in host.extents()), answer
+
+
+def planted_md5(work):
+    """Blocks of equal MD5 and other content cost their extents, and no wrong byte is written."""
+    assert hashlib.md5(COLLISION[0]).digest() == hashlib.md5(COLLISION[1]).digest() and COLLISION[0] != COLLISION[1]
+    host = Host(work, "md5", 512)
+    tail = random.Random(9).randbytes(384)
+    good = random.Random(10).randbytes(512 * 64)
+    write_at(host.donors / "planted.raw", [(0, good), (512 * 64, COLLISION[0] + tail)], MIB)
+    write_at(host.source / "disk.raw", [(0, good), (512 * 100, COLLISION[1] + tail)], MIB)
+    host.make_index()
+    figures = host.plan((host.source / "disk.raw", host.images / "disk.raw"))
+    assert figures["sent"] == 0 and figures["local"] == 512 * 65, figures
+    answer = host.refuses(errno.ESTALE)
+    planted = [extent.key() for extent in host.extents() if extent.offset <= 512 * 100 < extent.offset + extent.length]
+    assert answer["failed"] == planted and len(planted) == 1, (answer, planted)
+
+
+def parts(host):
+    return sorted(path for path in host.incoming.iterdir() if path.name.startswith("part-"))
+
+
+def parts_damaged(work):
+    host = Host(work)
+    (work / "index").mkdir()
+    write_at(host.source / "disk.raw", [(0, blocks(6, 1024))], 5 * MIB)
+    host.plan((host.source / "disk.raw", host.images / "disk.raw"), donors=False, part=MIB)
+    names = parts(host)
+    assert len(names) > 3, names
+    kept = {path: path.read_bytes() for path in names}
+
+    def flip(path):
+        data = bytearray(kept[path])
+        data[len(data) // 2] ^= 4
+        path.write_bytes(data)
+
+    def swap(path):
+        path.write_bytes(kept[names[0] if path != names[0] else names[1]])
+
+    def link(path):
+        path.rename(work / "elsewhere")
+        path.symlink_to(work / "elsewhere")
+
+    for spoil in (flip, swap, link, lambda path: path.write_bytes(kept[path][:-1]),
+                  lambda path: path.write_bytes(kept[path] + b"x"), os.unlink,
+                  lambda path: (os.unlink(path), os.mkfifo(path)), lambda path: (os.unlink(path), os.mkdir(path))):
+        for path in names[1:3]:
+            spoil(path)
+        answer = host.refuses(errno.ESTALE)
+        assert len(answer["parts"]) == 2 and answer["failed"] == [], answer
+        for path in names:
+            if path.is_dir():
+                path.rmdir()
+            elif path.is_symlink() or path.is_fifo():
+                path.unlink()
+            path.write_bytes(kept[path])
+    host.serves()
+    same_as_source(host, host.images / "disk.raw", "raw", host.source / "disk.raw")
+
+
+def all_failures_at_once(work):
+    """Donors and parts that do not hold are listed together."""
+    host = two_donors(work)
+    keep_originals(host)
+    expected = keys(copies(host, "first.raw"))
+    os.truncate(host.donors / "first.raw", 0)
+    parts(host)[0].unlink()
+    answer = host.refuses(errno.ESTALE)
+    assert answer["failed"] == expected and answer["parts"] == [0], answer
+
+
+def simple(work):
+    host = Host(work)
+    (work / "index").mkdir()
+    write_at(host.source / "disk.raw", [(0, blocks(6, 300))], 2 * MIB)
+    return host
+
+
+def names_that_are_taken(work):
+    host = simple(work)
+    target = host.images / "disk.raw"
+    host.plan((host.source / "disk.raw", target), donors=False)
+    host.plan((host.source / "disk.raw", target, "may-exist"), name="shared", donors=False)
+    other = work / "other"
+    other.write_bytes((host.source / "disk.raw").read_bytes())
+
+    def changed():
+        data = bytearray(other.read_bytes())
+        data[1000] ^= 1
+        target.write_bytes(data)
+
+    for make in (lambda: target.write_text("mine"), lambda: target.mkdir(), lambda: target.symlink_to(other),
+                 lambda: target.symlink_to(work / "nowhere"), lambda: os.mkfifo(target), changed):
+        make()
+        for name in ("vm", "shared"):
+            host.refuses(errno.ELOOP if target.is_symlink() and name == "shared" else errno.EEXIST, target, name=name)
+        if target.is_dir():
+            target.rmdir()
+        else:
+            target.unlink()
+    # The same content serves whoever shares it, and nobody else.
+    target.write_bytes(other.read_bytes())
+    assert host.serves(name="shared")["made"] == []
+    host.refuses(errno.EEXIST, target)
+    # But not in another format, though a guest could see the same.
+    target.unlink()
+    run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", other, target)
+    host.refuses(errno.EEXIST, target, name="shared")
+    # Nor what lies on another image.
+    qcow2 = host.images / "disk.qcow2"
+    run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", other, host.source / "disk.qcow2")
+    host.plan((host.source / "disk.qcow2", qcow2, "format=qcow2", "may-exist"), name="flat", donors=False)
+    run("qemu-img", "create", "-q", "-f", "qcow2", "-b", target, "-F", "qcow2", qcow2)
+    host.refuses(errno.EEXIST, qcow2, name="flat")
+
+
+def paths_that_lead_outside(work):
+    host = simple(work)
+    (work / "outside").mkdir()
+    (host.images / "link").symlink_to(work / "outside")
+    (host.images / "below").mkdir()
+    (host.images / "below" / "link").symlink_to(work / "outside")
+    for path, code in ((work / "outside/disk.raw", errno.EACCES), ("/etc/shadow", errno.EACCES),
+                       ("/dev/vda", errno.EACCES), (f"{host.images}-more/disk.raw", errno.EACCES),
+                       (host.images, errno.EACCES), (host.images / "link/disk.raw", errno.ELOOP),
+                       (host.images / "below/link/disk.raw", errno.ELOOP),
+                       (host.images / "missing/disk.raw", errno.ENOENT)):
+        for more in ((), ("may-exist",)):
+            host.plan((host.source / "disk.raw", path, *more), donors=False)
+            host.refuses(code, path)
+    assert os.listdir(work / "outside") == []
+    # Links above are the administrator's.
+    (work / "here").symlink_to(host.images)
+    host.plan((host.source / "disk.raw", work / "here/below/disk.raw"), donors=False)
+    host.serves(directories=[work / "here"])
+    same_as_source(host, host.images / "below/disk.raw", "raw", host.source / "disk.raw")
+
+
+def room(work):
+    host = simple(work)
+    host.plan((host.source / "disk.raw", host.images / "disk.raw"), donors=False)
+    host.refuses(errno.ENOSPC, 300 * BLOCK, 1 << 60, options=("--reserve", 1 << 60))
+    # In a file system of 2 MiB there is room for one of them, not for two.
+    script = f"""mount -t tmpfs -o size=2m none {host.images} && exec "$@" """
+    inside = ["unshare", "--mount", "sh", "-c", script, "sh"]
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
+        print("note: no mount namespace here, so no full disk")
+        return
+    done = subprocess.run([*inside, *host.command()], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    write_at(host.source / "large.raw", [(0, blocks(7, 600))], 4 * MIB)
+    host.plan((host.source / "large.raw", host.images / "large.raw"), donors=False)
+    done = subprocess.run([*inside, *host.command()], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and f'"rc":{errno.ENOSPC},' in done.stdout and "large.raw" in done.stdout, done.stdout
+
+
+if __name__ == "__main__":
+    need("qemu-img", "qemu-nbd")
+    main([donor_changed, donor_cut_short, donor_is_no_more, index_lies, planted_md5, parts_damaged,
+          all_failures_at_once, names_that_are_taken, paths_that_lead_outside, room])
