@@ -46,6 +46,7 @@ struct transfer_figures {
     uint64_t replicated; /* from elsewhere in the VM's images */
     uint64_t reused;     /* from parts that are there already */
     uint64_t sent;       /* before they are compressed */
+    uint64_t plan_bytes; /* what the image makes the plan longer, about */
 };
 
 /*

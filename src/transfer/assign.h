@@ -87,6 +87,15 @@ void assign_prefetch(const struct assign *assign, const struct digest *digest);
 /* Of the i-th digest, which is not zero's: its source. */
 uint64_t assign_source_of(const struct assign *assign, size_t i);
 
+/*
+ * Extents that come of it, but for those that later copies of a block split or
+ * join; `replicated`: from earlier images, and what later copies are guessed to make.
+ */
+struct assign_extents {
+    uint64_t sent, copied, reused, replicated;
+};
+struct assign_extents assign_count(const struct assign *assign);
+
 /* Walks through the ranked blocks: assign_next() until it is false. */
 struct assign_walk {
     const struct assign *assign;

@@ -100,6 +100,7 @@ static void prepare_work(struct job *job)
         .content = &job->content,
         .size = image_size(job->image),
     };
+    digest_content_init(&job->work.facts.empty);
     pthread_mutex_init(&job->work.walk, NULL);
     pthread_mutex_init(&job->work.lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -392,16 +393,21 @@ static int join(struct job *job)
 static void add_figures(struct job *job)
 {
     struct transfer_figures *sum = &job->figures;
+    uint64_t extents = 0, copied = 0;
 
     for (unsigned i = 0; i < job->worker_count; i++) {
-        const struct transfer_figures *figures = &job->workers[i].draft.figures;
+        const struct make_draft *draft = &job->workers[i].draft;
+        const struct transfer_figures *figures = &draft->figures;
 
+        extents += draft->extent_count;
+        copied += draft->hash_count;
         sum->zero += figures->zero;
         sum->local += figures->local;
         sum->replicated += figures->replicated;
         sum->reused += figures->reused;
         sum->sent += figures->sent;
     }
+    sum->plan_bytes = make_plan_bytes(extents, copied);
     sum->data = sum->zero + sum->local + sum->replicated + sum->reused + sum->sent;
 }
 

@@ -234,10 +234,12 @@ static int put_range(struct make_draft *draft, const struct make_facts *facts,
 
 /* ---- the piece ---- */
 
-static int hash_copies(struct make_draft *draft, const struct make_piece *piece, size_t first)
+static int hash_copies(struct make_draft *draft, const struct make_facts *facts,
+                       const struct make_piece *piece, size_t first)
 {
     for (size_t i = first; i < draft->extent_count; i++) {
         struct transfer_extent *extent = &draft->extents[i];
+        struct digest_content hash = facts->empty;
         int rc;
 
         if (extent->kind != TRANSFER_COPY)
@@ -246,8 +248,10 @@ static int hash_copies(struct make_draft *draft, const struct make_piece *piece,
                            TRANSFER_HASH_BYTES);
         if (rc < 0)
             return rc;
-        transfer_sha256(piece->bytes + (extent->offset - piece->number * TRANSFER_PIECE_BYTES),
-                        extent->length, draft->hashes[draft->hash_count]);
+        digest_content_add(&hash,
+                           piece->bytes + (extent->offset - piece->number * TRANSFER_PIECE_BYTES),
+                           extent->length);
+        digest_content_value(&hash, draft->hashes[draft->hash_count]);
         extent->hash = draft->hash_count++;
     }
     return 0;
@@ -268,7 +272,7 @@ static int draft_piece(struct make_draft *draft, const struct make_facts *facts,
     for (size_t r = 0; r < piece->range_count && rc == 0; r++)
         rc = put_range(draft, facts, piece, &piece->ranges[r], err);
     if (rc == 0)
-        rc = hash_copies(draft, piece, record->first);
+        rc = hash_copies(draft, facts, piece, record->first);
     record->count = draft->extent_count - record->first;
     draft->record_count += rc == 0;
     return rc;

@@ -100,10 +100,17 @@ static void count_digest(const struct assign *assign, size_t i, struct transfer_
     }
 }
 
+uint64_t make_plan_bytes(uint64_t extents, uint64_t copied)
+{
+    return TRANSFER_HASH_BYTES + extents * TRANSFER_EXTENT_BYTES +
+           copied * TRANSFER_EXTENT_HASH_BYTES;
+}
+
 int transfer_foresee(const struct fingerprint_view *own, const struct transfer_sources *sources,
                      struct transfer_figures *ret_figures, struct error *err)
 {
     struct transfer_figures figures = {0};
+    struct assign_extents extents;
     struct assign assign = {0};
     int rc = make_assign(&assign, own, sources, err);
 
@@ -111,6 +118,9 @@ int transfer_foresee(const struct fingerprint_view *own, const struct transfer_s
         return rc;
     for (size_t i = 0; i < own->totals.distinct; i++)
         count_digest(&assign, i, &figures);
+    extents = assign_count(&assign);
+    figures.plan_bytes = make_plan_bytes(
+        extents.sent + extents.copied + extents.reused + extents.replicated, extents.copied);
     assign_release(&assign);
     *ret_figures = figures;
     return 0;

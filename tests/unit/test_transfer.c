@@ -91,7 +91,7 @@ static void test_missing_blocks_come_in_the_order_of_the_image(void **unused)
     assert_int_equal(missing.blocks[2], 6); /* 1 */
     assert_int_equal(missing.sent_extents, 3);
     assert_int_equal(missing.copied_extents, 2);
-    assert_int_equal(transfer_plan_bytes(&missing), 3 * 8 + 2 * 40);
+    assert_int_equal(transfer_plan_bytes(&missing), 3 * 2 + 2 * 34);
     transfer_missing_release(&missing);
     missing = missing_of(&image, NULL, 0);
     assert_int_equal(missing.count, 5);
@@ -118,8 +118,13 @@ static void test_extents_are_neighbours_on_both_sides(void **unused)
     missing = missing_of(&image, (const struct picture *const[]){&apart}, 1);
     assert_int_equal(missing.copied_extents, 2);
     transfer_missing_release(&missing);
-    missing = missing_of(&image, (const struct picture *const[]){&first, &second}, 2);
+    missing = missing_of(&image, (const struct picture *const[]){&first, &apart}, 2);
     assert_int_equal(missing.copied_extents, 2);
+    assert_int_equal(missing.sent_extents, 0);
+    transfer_missing_release(&missing);
+    /* One that has all of it in a row takes the place of one that has a part. */
+    missing = missing_of(&image, (const struct picture *const[]){&first, &second}, 2);
+    assert_int_equal(missing.copied_extents, 1);
     assert_int_equal(missing.sent_extents, 0);
     transfer_missing_release(&missing);
 }
