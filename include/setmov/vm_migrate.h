@@ -98,7 +98,8 @@ struct vm_migrate_options {
     bool tls, auto_converge, post_copy; /* post_copy: allowed; vm_migrate_post_copy() begins it */
     /*
      * The guest stands still there until vm_resume(). Without it libvirt lets it run in
-     * both places when the last answer from there is lost (see below vm_where()).
+     * both places when the last answer from there is lost (see below vm_where()). Not
+     * together with post_copy.
      */
     bool paused;
     bool offline;                        /* the definition only */
@@ -113,8 +114,8 @@ struct vm_migrate_options {
  * Live, with the incremental mirror of the disks (VIR_MIGRATE_NON_SHARED_INC), or
  * offline, peer to peer: the two libvirtd do it, and go on if we die. Returns when
  * it is over. -EIO with libvirt's message in one line; a hook's refusal: -EPERM
- * and the hook's line alone. -ECANCELED: aborted. That it failed says nothing
- * about where the VM is: vm_where() does.
+ * and the hook's line alone. -ECANCELED: aborted. -ENOTSUP: libvirt or QEMU here or
+ * there cannot do it so. That it failed says nothing about where the VM is: vm_where() does.
  */
 int vm_migrate(struct vm_peer *peer, const struct uuid *uuid,
                const struct vm_migrate_options *options, struct error *err);
@@ -125,7 +126,11 @@ struct vm_migrate_progress {
     uint64_t disk_total, disk_sent, disk_remaining;
     uint64_t downtime_ms, iterations;
 };
-/* Of the one under way; of the last one that ended well with `ended`. */
+/*
+ * Of the one under way; with `ended`, of the one that ended well, to be asked at the
+ * destination: the source has forgotten the VM. The disks' bytes are not told then (0), nor
+ * before the mirror begins: who wants them keeps the last ones that it saw.
+ */
 int vm_migrate_progress(struct vm_peer *peer, const struct uuid *uuid, bool ended,
                         struct vm_migrate_progress *ret_progress, struct error *err);
 int vm_migrate_abort(struct vm_peer *peer, const struct uuid *uuid, struct error *err);
@@ -135,6 +140,36 @@ int vm_migrate_suspend(struct vm_peer *peer, const struct uuid *uuid, struct err
 
 /* ---- what is where ---------------------------------------------------------------------------- */
 
+/*
+ * What the two sides say, and when (libvirt 9.0, peer to peer; held by
+ * tests/bed/test_migrate_vm.py):
+ *
+ *   source     destination  when
+ *   ---------  -----------  --------------------------------------------------------------
+ *   running    absent       before it, while the hook works (the source has a job), after a
+ *                           refusal or an abort; libvirtd or QEMU there, or libvirtd here, was
+ *                           killed before the last phase
+ *   running    incoming     disks and memory are on their way (both have a job)
+ *   outgoing   incoming     the last phase (both have a job)
+ *   outgoing   running      post-copy: no way back (both have a job)
+ *   outgoing   paused       libvirtd here was killed in the last phase and is back, with `paused`:
+ *              or absent    nobody decides but the caller. Either may go on: what is paused there
+ *                           is discarded before vm_resume() here, or the other way round; with
+ *                           absent only here. Without `paused`: running there, discard here.
+ *   running    paused       the last answer from there was lost (its libvirtd hung or died in the
+ *                           last phase; about 25 s of silence) with `paused`: libvirt has let it
+ *                           go on here, so it is discarded there
+ *   running    running      the same without `paused`: it runs twice, and nobody can say which one
+ *                           is right
+ *   absent     paused,      it has moved, and was persistent here, or not; `paused` tells which
+ *   or off     running
+ *   off        absent       QEMU here was killed on the way: vm_thaw_off()
+ *
+ * An abort while the hook works counts when that has ended. Where a libvirtd does
+ * not answer nothing is known of its side: it may still finish what it was told.
+ * A libvirtd that comes back kills an incoming VM, unless its guest runs already. Disks that
+ * were built there stay in all cases.
+ */
 enum vm_place {
     VM_ABSENT, /* not known there */
     VM_OFF,    /* defined */

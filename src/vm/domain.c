@@ -18,6 +18,15 @@ void cleanup_domain(virDomainPtr *domain)
         virDomainFree(*domain);
 }
 
+int domain_error(struct error *err, virDomainPtr domain, const char *what)
+{
+    struct error message = {""};
+    int r = what ? peer_error(&message, "%s", what)
+                 : error_set(&message, peer_error(NULL, "%s", ""), "%s", peer_last_message());
+
+    return error_set(err, r, "'%.200s': %s", virDomainGetName(domain), message.text);
+}
+
 void cleanup_domain_array(struct domain_array *array)
 {
     for (int i = 0; i < array->count; i++)
@@ -60,8 +69,11 @@ static int unseen_path(virStoragePoolPtr pool, const char *volume, char **ret_pa
     struct storage_pool found;
     char *path = NULL;
 
-    if (!xml)
-        return peer_error(err, "pool '%s'", virStoragePoolGetName(pool));
+    if (!xml) {
+        int r = peer_error(err, "its XML");
+
+        return error_prefix(err, r, "pool '%s'", virStoragePoolGetName(pool));
+    }
     if (storage_pool_parse(text_of(xml, strlen(xml)), &found, err) < 0)
         return -EIO;
     if (found.directory[0] == '\0' || strchr(volume, '/'))

@@ -9,6 +9,12 @@
 /* For CLEANUP(). */
 void cleanup_domain(virDomainPtr *domain);
 
+/*
+ * As peer_error(): "'NAME': WHAT: libvirt's words"; `what` may be NULL. The name cannot be
+ * an argument of that one: asking for it makes libvirt forget its error.
+ */
+int domain_error(struct error *err, virDomainPtr domain, const char *what);
+
 /* Of a list that libvirt gave, with what is in it. */
 struct domain_array {
     virDomainPtr *domains;

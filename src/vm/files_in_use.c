@@ -58,7 +58,7 @@ static int add_domain_xml(struct vm_peer *peer, virDomainPtr domain, char *xml,
     int r;
 
     if (!owned)
-        return peer_error(err, "VM '%.200s' cannot be asked", virDomainGetName(domain));
+        return domain_error(err, domain, "it cannot be asked");
     r = add_xml(owned, "domain XML", "domain", files, err);
     if (r == 0)
         r = add_disks(peer, owned, files, err);
@@ -71,7 +71,7 @@ static int add_snapshot(virDomainPtr domain, virDomainSnapshotPtr snapshot, stru
     CLEANUP(cleanup_free) char *xml = virDomainSnapshotGetXMLDesc(snapshot, 0);
 
     if (!xml)
-        return peer_error(err, "a snapshot of VM '%.200s'", virDomainGetName(domain));
+        return domain_error(err, domain, "a snapshot of it");
     return add_xml(xml, "snapshot XML", "domainsnapshot", files, err);
 }
 
@@ -84,7 +84,7 @@ static int add_snapshots(virDomainPtr domain, struct vm_files *files, struct err
     if (count < 0 && virGetLastErrorCode() == VIR_ERR_NO_SUPPORT)
         return 0;
     if (count < 0)
-        return peer_error(err, "the snapshots of VM '%.200s'", virDomainGetName(domain));
+        return domain_error(err, domain, "its snapshots");
     for (int i = 0; i < count; i++) {
         if (r == 0)
             r = add_snapshot(domain, snapshots[i], files, err);
@@ -100,7 +100,7 @@ static int add_saved(struct vm_peer *peer, virDomainPtr domain, struct vm_files 
     int saved = virDomainHasManagedSaveImage(domain, 0);
 
     if (saved < 0 && virGetLastErrorCode() != VIR_ERR_NO_SUPPORT)
-        return peer_error(err, "VM '%.200s' cannot be asked", virDomainGetName(domain));
+        return domain_error(err, domain, "it cannot be asked");
     if (saved <= 0)
         return 0;
     return add_domain_xml(peer, domain, virDomainManagedSaveGetXMLDesc(domain, 0), files, err);

@@ -156,14 +156,27 @@ static void cut_blanks(char *text)
         text[--length] = '\0';
 }
 
+static int errno_of(int code)
+{
+    switch (code) {
+    case VIR_ERR_OPERATION_ABORTED:
+        return -ECANCELED;
+    case VIR_ERR_ARGUMENT_UNSUPPORTED:
+    case VIR_ERR_CONFIG_UNSUPPORTED:
+    case VIR_ERR_OPERATION_UNSUPPORTED:
+    case VIR_ERR_NO_SUPPORT:
+        return -ENOTSUP;
+    default:
+        return -EIO;
+    }
+}
+
 /* What went wrong, in libvirt's words or in those of a hook there, which end with a line's end. */
 static int failure(struct error *err)
 {
     const char *message = peer_last_message(), *said = hook_line(message);
-    int r = -EIO;
+    int r = errno_of(virGetLastErrorCode());
 
-    if (virGetLastErrorCode() == VIR_ERR_OPERATION_ABORTED)
-        r = -ECANCELED;
     if (said) {
         r = error_set(err, -EPERM, "%s", said[0] != '\0' ? said : "a hook refused, without a word");
     } else {

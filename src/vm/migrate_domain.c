@@ -25,7 +25,7 @@ int migrate_domain(struct vm_peer *peer, const struct uuid *uuid, virDomainPtr *
 int migrate_read_xml(virDomainPtr domain, unsigned flags, char **ret_xml, struct error *err)
 {
     *ret_xml = virDomainGetXMLDesc(domain, flags);
-    return *ret_xml ? 0 : peer_error(err, "'%.200s'", virDomainGetName(domain));
+    return *ret_xml ? 0 : domain_error(err, domain, NULL);
 }
 
 void migrate_parameters_release(struct migrate_parameters *parameters)
@@ -99,7 +99,7 @@ int vm_chains_read(struct vm_peer *peer, const struct uuid *uuid, struct vm_chai
     if (r == 0)
         active = virDomainIsActive(domain);
     if (active < 0)
-        r = peer_error(err, "'%.200s'", virDomainGetName(domain));
+        r = domain_error(err, domain, NULL);
     if (r == 0)
         r = migrate_read_xml(domain, active ? 0 : VIR_DOMAIN_XML_INACTIVE, &xml, err);
     if (r == 0)

@@ -58,7 +58,7 @@ int vm_freeze(struct vm_peer *peer, const struct uuid *uuid, const struct vm_fre
     snapshot = virDomainSnapshotCreateXML(
         domain, xml, flags | (quiesce ? VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE : 0));
     if (!snapshot)
-        return peer_error(err, "the disks of '%.200s' cannot be frozen", virDomainGetName(domain));
+        return domain_error(err, domain, "its disks cannot be frozen");
     virDomainSnapshotFree(snapshot);
     return 0;
 }
@@ -78,8 +78,10 @@ struct thaw {
 
 static int thaw_error(const struct thaw *thaw, struct error *err)
 {
-    return peer_error(err, "disk '%s' of '%.200s' cannot be thawed", thaw->disk->target,
-                      virDomainGetName(thaw->domain));
+    char what[128];
+
+    string_format(what, sizeof(what), "its disk '%.64s' cannot be thawed", thaw->disk->target);
+    return domain_error(err, thaw->domain, what);
 }
 
 /*

@@ -118,8 +118,7 @@ static int define(struct vm_peer *peer, virDomainPtr domain, const char *xml,
         return r;
     defined = virDomainDefineXML(peer->connection, edited);
     if (!defined)
-        return peer_error(err, "'%.200s' cannot be defined with its disk %s on %.200s",
-                          virDomainGetName(domain), disk->target, disk->layers[0].path);
+        return domain_error(err, domain, "it cannot be defined without its overlay");
     virDomainFree(defined);
     return 0;
 }
@@ -179,7 +178,7 @@ int vm_thaw_off(struct vm_peer *peer, const struct uuid *uuid, const struct vm_f
         return r;
     active = virDomainIsActive(domain);
     if (active < 0)
-        return peer_error(err, "'%.200s'", virDomainGetName(domain));
+        return domain_error(err, domain, NULL);
     if (active)
         return error_set(err, -EBUSY, "'%.200s' runs", virDomainGetName(domain));
     if (!peer_is_local(peer))

@@ -45,8 +45,7 @@ int vm_migrate_progress(struct vm_peer *peer, const struct uuid *uuid, bool ende
         return r;
     if (virDomainGetJobStats(domain, &type, &parameters.list, &parameters.count,
                              ended ? VIR_DOMAIN_JOB_STATS_COMPLETED : 0) < 0)
-        return peer_error(err, "the migration of '%.200s' cannot be watched",
-                          virDomainGetName(domain));
+        return domain_error(err, domain, "its migration cannot be watched");
     fill(&parameters, type, ret_progress);
     return 0;
 }
@@ -57,8 +56,7 @@ int vm_migrate_abort(struct vm_peer *peer, const struct uuid *uuid, struct error
     int r = migrate_domain(peer, uuid, &domain, err);
 
     if (r == 0 && virDomainAbortJob(domain) < 0)
-        r = peer_error(err, "the migration of '%.200s' cannot be aborted",
-                       virDomainGetName(domain));
+        r = domain_error(err, domain, "its migration cannot be aborted");
     return r;
 }
 
@@ -68,7 +66,7 @@ int vm_migrate_post_copy(struct vm_peer *peer, const struct uuid *uuid, struct e
     int r = migrate_domain(peer, uuid, &domain, err);
 
     if (r == 0 && virDomainMigrateStartPostCopy(domain, 0) < 0)
-        r = peer_error(err, "'%.200s' cannot change to post-copy", virDomainGetName(domain));
+        r = domain_error(err, domain, "it cannot change to post-copy");
     return r;
 }
 
@@ -78,6 +76,6 @@ int vm_migrate_suspend(struct vm_peer *peer, const struct uuid *uuid, struct err
     int r = migrate_domain(peer, uuid, &domain, err);
 
     if (r == 0 && virDomainSuspend(domain) < 0)
-        r = peer_error(err, "'%.200s' cannot be suspended", virDomainGetName(domain));
+        r = domain_error(err, domain, "it cannot be suspended");
     return r;
 }

@@ -22,8 +22,7 @@ static int job_of_error(virDomainPtr domain, enum job *ret_job, struct error *er
         *ret_job = JOB_NONE;
         return 0;
     default:
-        return peer_error(err, "whether a job of '%.200s' runs cannot be told",
-                          virDomainGetName(domain));
+        return domain_error(err, domain, "whether a job of it runs cannot be told");
     }
 }
 
@@ -139,7 +138,7 @@ int vm_where(struct vm_peer *peer, const struct uuid *uuid, struct vm_where *ret
         return r;
     persistent = virDomainIsPersistent(domain);
     if (persistent < 0 || virDomainGetState(domain, &state, &reason, 0) < 0)
-        return peer_error(err, "'%.200s'", virDomainGetName(domain));
+        return domain_error(err, domain, NULL);
     *ret_where = (struct vm_where){.place = place_of(state, reason, job),
                                    .persistent = persistent == 1,
                                    .has_job = job == JOB_IN || job == JOB_OUT};
@@ -156,7 +155,7 @@ int vm_resume(struct vm_peer *peer, const struct uuid *uuid, struct error *err)
     int r = migrate_domain(peer, uuid, &domain, err);
 
     if (r == 0 && virDomainResume(domain) < 0)
-        r = peer_error(err, "'%.200s' cannot be resumed", virDomainGetName(domain));
+        r = domain_error(err, domain, "it cannot be resumed");
     return r;
 }
 
@@ -179,11 +178,11 @@ int vm_discard(struct vm_peer *peer, const struct uuid *uuid, bool undefine, str
         return r == -ENOENT ? 0 : r;
     if (virDomainIsActive(domain) == 1 && virDomainDestroy(domain) < 0 && !is_gone() &&
         virDomainIsActive(domain) == 1)
-        return peer_error(err, "'%.200s' cannot be ended", virDomainGetName(domain));
+        return domain_error(err, domain, "it cannot be ended");
     if (!undefine || virDomainIsPersistent(domain) != 1)
         return 0;
     if (virDomainUndefineFlags(domain, flags) < 0 && !is_gone())
-        return peer_error(err, "'%.200s' cannot be undefined", virDomainGetName(domain));
+        return domain_error(err, domain, "it cannot be undefined");
     return 0;
 }
 
@@ -196,7 +195,7 @@ static int read_ours(virDomainPtr domain, unsigned which, char **ret_element, st
         virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, VM_INCOMING_NAMESPACE, which);
     if (*ret_element || virGetLastErrorCode() == VIR_ERR_NO_DOMAIN_METADATA)
         return 0;
-    return peer_error(err, "the metadata of '%.200s'", virDomainGetName(domain));
+    return domain_error(err, domain, "its metadata");
 }
 
 static bool is_plan(const char *element)
@@ -213,8 +212,7 @@ static int forget(virDomainPtr domain, unsigned which, struct error *err)
         return r;
     if (virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, NULL, NULL, VM_INCOMING_NAMESPACE,
                              which) < 0)
-        return peer_error(err, "the plan in the metadata of '%.200s' cannot be removed",
-                          virDomainGetName(domain));
+        return domain_error(err, domain, "the plan in its metadata cannot be removed");
     return 0;
 }
 

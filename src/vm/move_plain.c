@@ -46,7 +46,7 @@ static int add_flat_xml(virDomainPtr domain, unsigned flags, const char *paramet
 
     xml = virDomainGetXMLDesc(domain, flags | VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE);
     if (!xml)
-        return peer_error(err, "'%.200s'", virDomainGetName(domain));
+        return domain_error(err, domain, NULL);
     r = move_xml_flatten(text_of(xml, strlen(xml)), &flat, &changed, err);
     if (r == 0 && changed && add_string(parameters, parameter, flat) < 0)
         r = error_set(err, -ENOMEM, "out of memory");
@@ -90,7 +90,7 @@ static int read_disks(virDomainPtr domain, struct disk_list *ret_disks, struct e
     CLEANUP(cleanup_free) char *xml = virDomainGetXMLDesc(domain, 0);
 
     if (!xml)
-        return peer_error(err, "'%.200s'", virDomainGetName(domain));
+        return domain_error(err, domain, NULL);
     return disk_list_parse(text_of(xml, strlen(xml)), ret_disks, err);
 }
 
@@ -101,7 +101,7 @@ static int read_flags(virDomainPtr domain, const struct disk_list *disks, unsign
     unsigned flags = active ? VIR_MIGRATE_LIVE | VIR_MIGRATE_NON_SHARED_DISK : VIR_MIGRATE_OFFLINE;
 
     if (active < 0 || persistent < 0)
-        return peer_error(err, "'%.200s'", virDomainGetName(domain));
+        return domain_error(err, domain, NULL);
     if (persistent)
         flags |= VIR_MIGRATE_PERSIST_DEST | VIR_MIGRATE_UNDEFINE_SOURCE;
     *ret_flags = flags;
