@@ -17,11 +17,12 @@
 #define GATE_LINE_BYTES 4096
 
 struct gate_call {
-    const char *name;   /* of the domain, for messages where its XML cannot be read */
-    int xml;            /* descriptor of the domain's XML, read to its end */
-    const char *config; /* path; NULL: setmov.conf, or its defaults where there is none */
-    unsigned timeout_s; /* 0: GATE_TIMEOUT_S */
-    unsigned silence_s; /* 0: GATE_SILENCE_S */
+    const char *name;    /* of the domain, for messages where its XML cannot be read */
+    int xml;             /* descriptor of the domain's XML, read to its end */
+    const char *config;  /* path; NULL: setmov.conf, or its defaults where there is none */
+    unsigned timeout_s;  /* 0: GATE_TIMEOUT_S */
+    unsigned silence_s;  /* 0: GATE_SILENCE_S */
+    const char *builder; /* path of the program that builds disks; NULL: found beside the hook */
     /* Called in the child before XML is parsed; may be NULL. Negative errno: cannot be parsed. */
     int (*prepare_xml)(struct error *err);
 };

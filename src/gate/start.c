@@ -93,8 +93,12 @@ static int start(const struct gate_call *call, int xml, struct builder *builder,
     int beats[2], words[2];
     char path[PATH_MAX];
     pid_t parent = getpid();
-    int rc = find_program(path, err);
+    int rc = 0;
 
+    if (call->builder == NULL)
+        rc = find_program(path, err);
+    else if (!string_copy(path, sizeof(path), call->builder))
+        rc = error_set(err, -ENAMETOOLONG, "%.200s...: too long", call->builder);
     if (rc < 0)
         return rc;
     if (lseek(xml, 0, SEEK_SET) < 0 || pipe2(beats, O_CLOEXEC | O_NONBLOCK) < 0)

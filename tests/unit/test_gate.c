@@ -13,6 +13,9 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -411,6 +414,61 @@ static void what_it_prints_goes_nowhere(void **state)
     close(err_fd);
 }
 
+/* ---- the program that builds disks ---- */
+
+/* Runs a script in its place; the text of a failure, or of a refusal. */
+static int start(const char *script, unsigned silence_s, char *ret_line)
+{
+    char path[] = "/tmp/test_gate-XXXXXX";
+    int fd = mkstemp(path), xml = memfd_create("xml", MFD_CLOEXEC), rc;
+    struct gate_call call = {.silence_s = silence_s, .builder = path};
+    struct gate_answer answer = {.refused = false};
+    struct error err = {""};
+
+    assert_true(fd >= 0 && xml >= 0);
+    assert_int_equal(write(fd, script, strlen(script)), strlen(script));
+    assert_int_equal(fchmod(fd, 0700), 0);
+    close(fd);
+    rc = gate_start(&call, xml, &answer, &err);
+    close(xml);
+    unlink(path);
+    prctl(PR_SET_PDEATHSIG, 0);
+    string_copy(ret_line, GATE_LINE_BYTES, rc < 0 ? err.text : answer.refusal);
+    return rc;
+}
+
+static void a_builder_that_gets_on_has_all_the_time(void **state)
+{
+    char line[GATE_LINE_BYTES];
+
+    (void)state;
+    /* Three seconds in all, and silent for half a second at a time. */
+    assert_int_equal(
+        start("#!/bin/sh\nfor i in 1 2 3 4 5 6; do sleep 0.5; echo .; done\nexit 0\n", 2, line), 0);
+    assert_string_equal(line, "");
+    assert_int_equal(start("#!/bin/sh\necho no >&2; exit 1\n", 60, line), 0);
+    assert_string_equal(line, "no");
+    no_child_is_left();
+}
+
+static void a_builder_that_is_silent_is_ended(void **state)
+{
+    static const char *const scripts[] = {
+        "#!/bin/sh\nexec sleep 1000\n",
+        /* Words are no sign of getting on. */
+        "#!/bin/sh\nwhile sleep 0.1; do echo still here >&2; done\n",
+        "#!/bin/sh\necho .; exec sleep 1000\n",
+    };
+    char line[GATE_LINE_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(scripts); i++) {
+        assert_int_equal(start(scripts[i], 1, line), -ETIMEDOUT);
+        assert_string_equal(line, "setmov-apply did not get on for 1 s");
+    }
+    no_child_is_left();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +484,8 @@ int main(void)
         cmocka_unit_test(without_an_answer_there_is_a_reason),
         cmocka_unit_test(its_memory_is_limited),
         cmocka_unit_test(what_it_prints_goes_nowhere),
+        cmocka_unit_test(a_builder_that_gets_on_has_all_the_time),
+        cmocka_unit_test(a_builder_that_is_silent_is_ended),
     };
 
     return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
