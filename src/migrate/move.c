@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libvirt moves it, in a thread; this one watches: the hook's record while the
+ * disks are built there, libvirt's job after that. However the call ends, only
+ * what both sides say of the VM tells how the migration did.
+ */
+#include "migrate/run.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+#define WATCH_EVERY_NS 200000000
+/* While nothing is known, it is asked again for so long; while libvirt is at it, for longer. */
+#define UNKNOWN_S    60.0
+#define UNDERWAY_S   600.0
+#define ASK_EVERY_NS 1000000000
+
+/* ---- the call ------------------------------------------------------------------------------ */
+
+struct call {
+    struct migration *migration;
+    struct vm_migrate_options options;
+    struct vm_migrate_disk *disks;
+    struct vm_layer *layers; /* of all disks, as they will be there */
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    bool is_done; /* under the mutex, as are: */
+    int result;
+    struct error error;
+};
+
+static void call_release(struct call *call)
+{
+    free(call->disks);
+    free(call->layers);
+    pthread_mutex_destroy(&call->mutex);
+}
+
+static uint64_t mirror_bandwidth(const struct migration *migration)
+{
+    const struct migrate_options *options = migration->options;
+
+    return options->mirror_bandwidth_bits_per_s != 0 ? options->mirror_bandwidth_bits_per_s
+           : options->bandwidth_bits_per_s != 0      ? options->bandwidth_bits_per_s
+                                                : migration->config->migrate.bandwidth_bits_per_s;
+}
+
+static int call_disks(struct call *call, struct error *err)
+{
+    const struct journal *journal = &call->migration->journal;
+    size_t layers = 0, at = 0;
+
+    for (size_t i = 0; i < journal->disk_count; i++)
+        layers += journal->disks[i].layer_count;
+    call->disks = calloc(journal->disk_count + 1, sizeof(*call->disks));
+    call->layers = calloc(layers + 1, sizeof(*call->layers));
+    if (call->disks == NULL || call->layers == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < journal->disk_count; i++) {
+        const struct journal_disk *disk = &journal->disks[i];
+
+        call->disks[i] = (struct vm_migrate_disk){
+            .target = disk->target, .layers = &call->layers[at], .count = disk->layer_count};
+        for (size_t j = 0; j < disk->layer_count; j++)
+            call->layers[at++] =
+                (struct vm_layer){.path = disk->layers[j].there, .format = disk->layers[j].format};
+    }
+    return 0;
+}
+
+static int call_make(struct call *call, struct error *err)
+{
+    const struct migration *migration = call->migration;
+    const struct migrate_options *options = migration->options;
+    int rc = call_disks(call, err);
+
+    if (rc < 0)
+        return rc;
+    call->options = (struct vm_migrate_options){
+        .destination_uri = migration->uri,
+        .migrate_uri = migration->migrate_uri,
+        .disks_uri = options->disks_uri,
+        .disks_port = options->disks_port,
+        .listen_address = options->listen_address,
+        .bandwidth_bits_per_s = mirror_bandwidth(migration),
+        .downtime_ms = options->downtime_ms,
+        .tls = options->tls,
+        .auto_converge = options->auto_converge,
+        .post_copy = options->busy == MIGRATE_BUSY_POST_COPY,
+        .offline = !migration->journal.was_active,
+        .persistent = migration->journal.was_persistent,
+        .disks = call->disks,
+        .disk_count = migration->journal.disk_count,
+        .plan_name = migration->plan_name,
+        .plan_sha256 = migration->plan_sha256,
+    };
+    return 0;
+}
+
+static void *call_run(void *context)
+{
+    struct call *call = context;
+    struct error why = {""};
+    int rc = vm_migrate(call->migration->here, &call->migration->vm.uuid, &call->options, &why);
+
+    pthread_mutex_lock(&call->mutex);
+    call->result = rc;
+    call->error = why;
+    call->is_done = true;
+    pthread_mutex_unlock(&call->mutex);
+    return NULL;
+}
+
+static bool is_done(struct call *call)
+{
+    bool is;
+
+    pthread_mutex_lock(&call->mutex);
+    is = call->is_done;
+    pthread_mutex_unlock(&call->mutex);
+    return is;
+}
+
+/* ---- watching ---------------------------------------------------------------------------------- */
+
+struct watch {
+    struct call *call;
+    struct vm_peer *here; /* the call has the other connection */
+    struct transfer_progress hook;
+    struct vm_migrate_progress job; /* the last that was seen */
+    bool cancelled, hurried;
+    double moving_s; /* since when; 0: not yet */
+};
+
+static void look_at_hook(struct watch *watch)
+{
+    struct migration *migration = watch->call->migration;
+    struct transfer_progress progress;
+
+    if (migrate_read_progress(migration->there, &migration->journal, &progress, NULL) < 0)
+        return;
+    watch->hook = progress;
+    if (progress.phase == TRANSFER_PUBLISHED && watch->moving_s == 0) {
+        migration->was_built = true;
+        watch->moving_s = clock_monotonic_s();
+        (void)migration_enter(migration, MIGRATE_MOVING, NULL);
+    } else if (progress.phase < TRANSFER_PUBLISHED) {
+        migration_tell(migration, progress.bytes_done, progress.bytes_total);
+    }
+}
+
+/* The one that does not end is hurried, once. */
+static void hurry(struct watch *watch)
+{
+    struct migration *migration = watch->call->migration;
+    const struct migrate_options *options = migration->options;
+    const struct uuid *uuid = &migration->vm.uuid;
+    struct error why = {""};
+    int rc = 0;
+
+    if (watch->hurried || options->busy_s == 0 || watch->moving_s == 0 ||
+        clock_monotonic_s() - watch->moving_s < (double)options->busy_s)
+        return;
+    watch->hurried = true;
+    if (options->busy == MIGRATE_BUSY_POST_COPY)
+        rc = vm_migrate_post_copy(watch->here, uuid, &why);
+    else if (options->busy == MIGRATE_BUSY_SUSPEND)
+        rc = vm_migrate_suspend(watch->here, uuid, &why);
+    else if (options->busy == MIGRATE_BUSY_ABORT && migration->stop_code == 0)
+        migration->stop_code =
+            error_set(&migration->stop_error, -ETIMEDOUT, "it did not end within %llu s",
+                      (unsigned long long)options->busy_s);
+    if (rc < 0)
+        migration_note(migration, "the guest is too busy for the line: %s", why.text);
+}
+
+static void look_at_job(struct watch *watch)
+{
+    struct migration *migration = watch->call->migration;
+    struct vm_migrate_progress job;
+
+    if (vm_migrate_progress(watch->here, &migration->vm.uuid, false, &job, NULL) < 0 || !job.active)
+        return;
+    watch->job = job;
+    migration_tell(migration, job.memory_sent + job.disk_sent, job.memory_total + job.disk_total);
+}
+
+/*
+ * Neither way hurts where it is too late. To abort libvirt's job does not end a
+ * hook, and the hook's mark does not end libvirt's job.
+ */
+static void cancel(struct watch *watch)
+{
+    struct migration *migration = watch->call->migration;
+    char name[200];
+
+    if (!watch->cancelled && watch->moving_s == 0) {
+        string_format(name, sizeof(name), "%s" TRANSFER_CANCEL_SUFFIX, migration->plan_name);
+        watch->cancelled = vm_peer_write(migration->there, migration->incoming_pool, name,
+                                         "cancel\n", strlen("cancel\n"), NULL) == 0;
+    }
+    if (watch->moving_s != 0 || watch->cancelled)
+        (void)vm_migrate_abort(watch->here, &migration->vm.uuid, NULL);
+}
+
+static void take_figures(struct watch *watch)
+{
+    struct migration *migration = watch->call->migration;
+    struct migrate_summary *summary = migration->summary;
+    struct vm_migrate_progress job = watch->job;
+
+    if (vm_migrate_progress(migration->there, &migration->vm.uuid, true, &job, NULL) < 0 &&
+        vm_migrate_progress(watch->here, &migration->vm.uuid, true, &job, NULL) < 0)
+        job = watch->job;
+    summary->memory_bytes = job.memory_sent;
+    summary->mirror_bytes = job.disk_sent;
+    summary->downtime_ms = job.downtime_ms;
+}
+
+/* Returns what the call returned. */
+static int watch_call(struct watch *watch, struct error *err)
+{
+    struct call *call = watch->call;
+    struct migration *migration = call->migration;
+
+    while (!is_done(call)) {
+        nanosleep(&(struct timespec){0, WATCH_EVERY_NS}, NULL);
+        if (watch->moving_s == 0 && migration->journal.disk_count > 0)
+            look_at_hook(watch);
+        else if (watch->here != NULL)
+            look_at_job(watch);
+        if (watch->here != NULL)
+            hurry(watch);
+        if (migration_stopped(migration) && watch->here != NULL)
+            cancel(watch);
+    }
+    pthread_join(call->thread, NULL);
+    look_at_hook(watch);
+    if (call->result < 0)
+        return error_set(err, call->result, "%s", call->error.text);
+    return 0;
+}
+
+/* ---- where it is ---------------------------------------------------------------------------------- */
+
+/* A connection that broke, or may have, is made anew. */
+static void reopen(struct migration *migration)
+{
+    vm_peer_close(migration->here);
+    vm_peer_close(migration->there);
+    migration->here = migration->there = NULL;
+    (void)migration_open(migration, migration->config->setmov.connect, &migration->here, NULL);
+    (void)migration_open(migration, migration->uri, &migration->there, NULL);
+}
+
+static enum migrate_verdict find_vm(struct migration *migration, char ret_text[400])
+{
+    double begun_s = clock_monotonic_s();
+
+    for (;;) {
+        const struct migrate_end end = {
+            .config = migration->config, .here = migration->here, .there = migration->there};
+        enum migrate_verdict verdict = migrate_ask_places(&end, &migration->journal, ret_text);
+        double limit_s = verdict == MIGRATE_IS_UNDERWAY ? UNDERWAY_S : UNKNOWN_S;
+
+        if (verdict == MIGRATE_IS_HERE || verdict == MIGRATE_IS_THERE ||
+            clock_monotonic_s() - begun_s > limit_s)
+            return verdict;
+        migration_tell(migration, 0, 0);
+        nanosleep(&(struct timespec){ASK_EVERY_NS / 1000000000, ASK_EVERY_NS % 1000000000}, NULL);
+        reopen(migration);
+    }
+}
+
+/* After a call that failed. `rc` and `err`: what it said. */
+static int settle(struct migration *migration, const struct watch *watch, int rc, struct error *err)
+{
+    char text[400];
+    enum migrate_verdict verdict = find_vm(migration, text);
+
+    if (verdict == MIGRATE_IS_THERE) {
+        migration_note(migration, "libvirt said '%s', but it has moved: %s", err->text, text);
+        return 0;
+    }
+    if (verdict != MIGRATE_IS_HERE)
+        return error_set(err, -EREMOTEIO,
+                         "it is not known where %s is (%s): nothing was undone; run setmov recover "
+                         "%s when both hosts answer",
+                         migration->vm.name, text, migration->vm.name);
+    migration->journal.is_handed = false;
+    if (watch->hook.phase == TRANSFER_REFUSED && watch->hook.failed > 0 &&
+        migration->stop_code == 0)
+        rc = -ESTALE;
+    else if (rc == -ESTALE)
+        rc = -EIO;
+    if (watch->hook.phase == TRANSFER_WAITING && rc != -ECANCELED && migration->stop_code == 0 &&
+        migration->journal.disk_count > 0)
+        migration_note(migration,
+                       "setmov's hook at %s did not begin: is it installed there, and did libvirtd "
+                       "start after that?",
+                       migration->name);
+    return migration_why(migration, rc, err);
+}
+
+int migration_move(struct migration *migration, struct error *err)
+{
+    CLEANUP(call_release)
+    struct call call = {.migration = migration, .mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct watch watch = {.call = &call};
+    int rc = call_make(&call, err), code;
+
+    if (rc == 0)
+        rc = migration_open(migration, migration->config->setmov.connect, &watch.here, err);
+    migration->journal.is_handed = rc == 0;
+    if (rc == 0)
+        rc = migration_save(migration, err);
+    if (rc == 0) {
+        code = pthread_create(&call.thread, NULL, call_run, &call);
+        if (code != 0)
+            rc = error_set(err, -code, "cannot start a thread: %s", strerror(code));
+        if (rc < 0)
+            migration->journal.is_handed = false;
+    }
+    if (rc < 0) {
+        vm_peer_close(watch.here);
+        return rc;
+    }
+    rc = watch_call(&watch, err);
+    if (rc < 0)
+        rc = settle(migration, &watch, rc, err);
+    if (rc == 0)
+        take_figures(&watch);
+    vm_peer_close(watch.here);
+    return rc;
+}
