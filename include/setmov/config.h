@@ -168,6 +168,9 @@ void config_release(struct config *config);
  */
 bool config_is_name(const char *name);
 
+/* "100M", "100Mbit" or "100Mbit/s" in bits a second, as the keys take it. -EINVAL, -ERANGE. */
+int config_parse_bandwidth(const char *text, uint64_t *ret_bits_per_s);
+
 /* The host of that name, or NULL. */
 const struct config_host *config_host_find(const struct config *config, const char *name);
 

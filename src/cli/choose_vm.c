@@ -134,8 +134,8 @@ int choose_vm_rank(struct choose_vm *vm, struct error *err)
 /* ---- the command ---------------------------------------------------------------------------- */
 
 /* What the configuration says of digests, where no option does. STATUS_OK, or a status. */
-static int configure_blocks(const struct command_syntax *syntax, const struct config *config,
-                            struct blocks_settings *settings)
+int choose_vm_configure(const struct command_syntax *syntax, const struct config *config,
+                        struct blocks_settings *settings)
 {
     static const enum digest_kind kinds[] = {
         [CONFIG_DIGEST_SHA256] = DIGEST_SHA256,
@@ -181,7 +181,7 @@ static int make_hosts(struct choose_vm *vm, struct error *err)
     return 0;
 }
 
-static int choose(struct choose_vm *vm, struct error *err)
+int choose_vm_all(struct choose_vm *vm, struct error *err)
 {
     int rc = make_hosts(vm, err);
 
@@ -210,7 +210,7 @@ static int run(struct choose_vm *vm, bool explain, bool json)
     int rc = blocks_stop_watch(&err);
 
     if (rc == 0)
-        rc = choose(vm, &err);
+        rc = choose_vm_all(vm, &err);
     if (rc == -ECANCELED)
         return blocks_stop_exit(CHOOSE_NAME);
     if (rc < 0)
@@ -236,7 +236,7 @@ int choose_vm_command(const struct command_syntax *syntax, const char *operand,
         return command_usage_error(syntax->name,
                                    "no host given: %s has no [host NAME], and there is no --host",
                                    config.path);
-    status = configure_blocks(syntax, &config, settings);
+    status = choose_vm_configure(syntax, &config, settings);
     if (status == STATUS_OK)
         status = blocks_prepare(syntax->name, settings);
     return status < 0 ? run(&vm, explain, json) : status;

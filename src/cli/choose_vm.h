@@ -128,6 +128,13 @@ int choose_vm_confirm(struct choose_vm *vm, struct error *err);
 int choose_vm_wire(const struct choose_vm *vm, struct choose_vm_host *host,
                    const struct fingerprint_view *const *views, size_t count, struct error *err);
 
+/* All of these, one after the other: `result` is there then. */
+int choose_vm_all(struct choose_vm *vm, struct error *err);
+
+/* What the configuration says of digests, where no option does. STATUS_OK, or a status. */
+int choose_vm_configure(const struct command_syntax *syntax, const struct config *config,
+                        struct blocks_settings *settings);
+
 /* ---- figures of a host's images in part exactly (pure; for tests) ------------------------ */
 
 struct choose_vm_parts {

@@ -23,6 +23,7 @@ static const struct command commands[] = {
     {"index", "keep fingerprints of all disk images of a host", command_index},
     {"sync", "read what disk images and VMs the other hosts have", command_sync},
     {"choose", "rank hosts by what a move of a VM or image would send", command_choose},
+    {"migrate", "move a VM, and send only the blocks that are missing there", command_migrate},
     {"requests", "carry out moves that a hook asked for", command_requests},
     {"gc", "remove disk images that failed migrations left behind", command_gc},
     {"help", "print this help, or that of a command", command_help},

@@ -68,3 +68,8 @@ int config_parse(const char *text, size_t length, const char *path, const char *
     *ret_config = parser.config;
     return 0;
 }
+
+int config_parse_bandwidth(const char *text, uint64_t *ret_bits_per_s)
+{
+    return units_bandwidth(text, ret_bits_per_s);
+}
