@@ -11,6 +11,7 @@
 #include "gate/gate.h"
 #include "gate/texts.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
