@@ -14,6 +14,9 @@
 
 #define TRANSFER_PART_MAX_RAW ((uint64_t)128 << 20) /* what one part may decompress to */
 
+/* In a frame of zstd too, but not compressed: where the line is faster than any compressing. */
+#define TRANSFER_LEVEL_STORED (-1000)
+
 /* ---- making ---------------------------------------------------------------------------- */
 
 /* One finished part. Bytes and digests are the caller's only during the call. */
@@ -26,7 +29,7 @@ struct transfer_packed {
 };
 
 struct transfer_pack_options {
-    int level;                     /* of zstd; 0: adapts to how fast `sink` takes parts */
+    int level; /* of zstd; 0: begins with transfer_level() and adapts to how fast `sink` is */
     uint64_t bandwidth_bits_per_s; /* of the line, 0: not known: where `level` is 0 */
     uint64_t part_bytes;           /* uncompressed; 0: default */
     unsigned threads;              /* 0: as fingerprint_build() */

@@ -73,7 +73,7 @@ static int check_head(const uint8_t *bytes, size_t length, struct error *err)
     if (get_u64(bytes + BLOCKS_AT_CHECKSUM) != blocks_checksum(bytes, length))
         return error_set(err, -EINVAL, "is damaged: its checksum is wrong");
     if (!is_kind(get_u32(bytes + BLOCKS_AT_KIND)) ||
-        !is_block_size(get_u32(bytes + BLOCKS_AT_SIZE)))
+        !is_block_size(get_u32(bytes + BLOCKS_AT_SIZE)) || get_u32(bytes + BLOCKS_AT_RESERVED) != 0)
         return error_set(err, -EINVAL, "is damaged: kind or size of the blocks");
     return 0;
 }

@@ -17,7 +17,8 @@
 #define BLOCKS_VERSION      1
 #define BLOCKS_AT_VERSION   8
 #define BLOCKS_AT_KIND      12
-#define BLOCKS_AT_SIZE      16 /* of a block; 4 bytes of zeroes follow */
+#define BLOCKS_AT_SIZE      16 /* of a block */
+#define BLOCKS_AT_RESERVED  20 /* 4 bytes of zeroes */
 #define BLOCKS_AT_KEY_ID    24
 #define BLOCKS_AT_SHA256    32
 #define BLOCKS_AT_LENGTH    64

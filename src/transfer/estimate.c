@@ -7,9 +7,6 @@
 #include <zstd.h>
 
 #define OUTPUT_BYTES   ((size_t)64 << 10)
-#define SLOW_LINE      UINT64_C(200000000) /* bits a second */
-#define SLOW_LEVEL     19
-#define FAST_LEVEL     3
 #define LIMIT          ((uint64_t)64 << 20)
 #define LIMIT_OF_SLOW  ((uint64_t)8 << 20) /* from level 10 on zstd is ten times slower */
 #define LEAST_OF_SLOWS 10
@@ -40,15 +37,6 @@ uint64_t transfer_sample_start(const struct transfer_sample *sample, uint64_t i)
     /* The last one ends with the last block. */
     return (uint64_t)((unsigned __int128)(sample->total - sample->run_blocks) * i /
                       (sample->runs - 1));
-}
-
-/* ---- levels ----------------------------------------------------------------------- */
-
-int transfer_level(uint64_t configured, uint64_t bandwidth_bits_per_s)
-{
-    if (configured > 0)
-        return configured < 22 ? (int)configured : 22;
-    return bandwidth_bits_per_s > 0 && bandwidth_bits_per_s <= SLOW_LINE ? SLOW_LEVEL : FAST_LEVEL;
 }
 
 uint64_t transfer_sample_limit(int level)

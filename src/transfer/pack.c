@@ -4,6 +4,7 @@
  * hands them to the sink in their order, while the next ones are made.
  */
 #include "transfer/pack.h"
+#include "transfer/pack_pace.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -11,7 +12,6 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define PART_BYTES    ((uint64_t)64 << 20)
 #define THREADS_MOST  64U
 #define BY_PROCESSORS 8U /* as fingerprint_build() */
 #define READ_BYTES    ((size_t)1 << 20)
@@ -26,6 +26,7 @@ struct slot {
     size_t digest_count;
     uint8_t sha256[TRANSFER_HASH_BYTES];
     int level;
+    double compress_s; /* that it took */
 };
 
 struct packing {
@@ -43,7 +44,8 @@ struct packing {
     pthread_cond_t changed;
     size_t next; /* part that is begun next */
     size_t sunk; /* parts that the sink has */
-    int rc;      /* the first failure of a thread */
+    struct pack_pace pace;
+    int rc; /* the first failure of a thread */
     struct error err;
 };
 
@@ -109,6 +111,7 @@ static int make_part(struct bench *bench, size_t number, int level, struct slot 
 {
     const struct pack_layout *layout = &bench->packing->layout;
     const struct pack_part *part = &layout->parts[number];
+    double began_s = clock_monotonic_s();
     int rc = pack_compressor_begin(bench->compressor, level, part->raw_length, err);
 
     if (rc < 0)
@@ -130,6 +133,7 @@ static int make_part(struct bench *bench, size_t number, int level, struct slot 
         return rc;
     transfer_sha256(slot->bytes, slot->length, slot->sha256);
     slot->level = level;
+    slot->compress_s = clock_monotonic_s() - began_s;
     return 0;
 }
 
@@ -242,6 +246,19 @@ static void release_slot(struct slot *slot)
     *slot = (struct slot){.is_done = false};
 }
 
+static void add_to_result(struct transfer_pack_result *result, const struct transfer_part *part,
+                          int level)
+{
+    if (result->parts++ == 0)
+        result->level_lowest = result->level_highest = level;
+    if (level < result->level_lowest)
+        result->level_lowest = level;
+    if (level > result->level_highest)
+        result->level_highest = level;
+    result->raw_bytes += part->raw_length;
+    result->packed_bytes += part->length;
+}
+
 static int sink_part(struct packing *packing, size_t number, struct transfer_part *ret_part,
                      struct transfer_pack_result *result, struct error *err)
 {
@@ -252,22 +269,24 @@ static int sink_part(struct packing *packing, size_t number, struct transfer_par
         .digests = slot->digests,
         .digest_count = slot->digest_count,
     };
+    struct pack_timing timing = {
+        .level = slot->level,
+        .raw_bytes = packed.part.raw_length,
+        .packed_bytes = packed.part.length,
+        .compress_s = slot->compress_s,
+    };
+    double began_s = clock_monotonic_s();
     int rc;
 
     memcpy(packed.part.sha256, slot->sha256, sizeof(slot->sha256));
     rc = packing->options->sink(packing->options->context, &packed, err);
     if (rc < 0)
         return rc;
+    timing.sink_s = clock_monotonic_s() - began_s;
     *ret_part = packed.part;
-    if (result->parts++ == 0)
-        result->level_lowest = result->level_highest = slot->level;
-    if (slot->level < result->level_lowest)
-        result->level_lowest = slot->level;
-    if (slot->level > result->level_highest)
-        result->level_highest = slot->level;
-    result->raw_bytes += packed.part.raw_length;
-    result->packed_bytes += packed.part.length;
+    add_to_result(result, &packed.part, slot->level);
     pthread_mutex_lock(&packing->lock);
+    pack_pace_add(&packing->pace, &timing);
     release_slot(slot);
     packing->sunk++;
     pthread_cond_broadcast(&packing->changed);
@@ -377,9 +396,11 @@ static int check(const struct packing *packing, struct error *err)
 static int prepare(struct packing *packing, struct error *err)
 {
     const struct transfer_pack_options *options = packing->options;
-    uint64_t part_bytes = options->part_bytes > 0 ? options->part_bytes : PART_BYTES;
-    int rc = pack_layout_make(packing->plan, part_bytes, &packing->layout, err);
+    int rc;
 
+    packing->threads = options->threads > 0 ? options->threads : processors();
+    rc = pack_layout_make(packing->plan, options->part_bytes, packing->threads, &packing->layout,
+                          err);
     if (rc == 0)
         rc = check(packing, err);
     if (rc == 0)
@@ -387,11 +408,11 @@ static int prepare(struct packing *packing, struct error *err)
                               options->key, err);
     if (rc < 0)
         return rc;
-    packing->threads = options->threads > 0 ? options->threads : processors();
     if (packing->threads > THREADS_MOST)
         packing->threads = THREADS_MOST;
     if (packing->threads > packing->layout.part_count)
         packing->threads = (unsigned)packing->layout.part_count;
+    pack_pace_init(&packing->pace, options->level, options->bandwidth_bits_per_s, packing->threads);
     /* One is with the sink. */
     packing->slot_count = (size_t)packing->threads + 1;
     packing->slots = calloc(packing->slot_count, sizeof(*packing->slots));

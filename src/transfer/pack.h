@@ -30,9 +30,16 @@ struct pack_layout {
     uint64_t raw_bytes;
 };
 
-/* All that the plan sends and no part has yet. -EINVAL: it is no plan; -EFBIG, -ENOMEM. */
-int pack_layout_make(const struct transfer_plan *plan, uint64_t part_bytes,
+/*
+ * All that the plan sends and no part has yet, in the order of the images: what
+ * belongs together lies together there, and no other order was found that
+ * compresses better. part_bytes 0: pack_part_bytes(). -EINVAL: it is no plan;
+ * -EFBIG, -ENOMEM.
+ */
+int pack_layout_make(const struct transfer_plan *plan, uint64_t part_bytes, unsigned threads,
                      struct pack_layout *ret_layout, struct error *err);
+/* Of a part, so that all threads have the same to do: 32 to 64 MiB. */
+uint64_t pack_part_bytes(uint64_t raw_bytes, unsigned threads);
 void pack_layout_release(struct pack_layout *layout);
 
 /*
@@ -43,8 +50,6 @@ int pack_layout_apply(struct pack_layout *layout, const uint32_t *numbers,
                       struct transfer_plan *plan, struct error *err);
 
 /* ---- compressing one part (pack_compress.c) ------------------------------------------- */
-
-#define PACK_LEVEL_STORED (-1000) /* in a frame of zstd, but not compressed */
 
 struct pack_compressor;
 

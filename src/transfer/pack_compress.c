@@ -92,7 +92,7 @@ int pack_compressor_begin(struct pack_compressor *compressor, int level, uint64_
     compressor->length = compressor->capacity = 0;
     compressor->raw_length = raw_length;
     compressor->added = 0;
-    compressor->stored = level == PACK_LEVEL_STORED;
+    compressor->stored = level == TRANSFER_LEVEL_STORED;
     if (raw_length == 0 || raw_length > TRANSFER_PART_MAX_RAW)
         return error_set(err, -EINVAL, "a part cannot have %llu bytes",
                          (unsigned long long)raw_length);

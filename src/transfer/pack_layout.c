@@ -4,7 +4,9 @@
 
 #include <errno.h>
 
-#define TO_BE_SENT UINT32_MAX /* the source of extents that have no part yet */
+#define TO_BE_SENT       UINT32_MAX /* the source of extents that have no part yet */
+#define PART_BYTES       ((uint64_t)64 << 20)
+#define PART_BYTES_LEAST ((uint64_t)32 << 20)
 
 static bool is_to_be_sent(const struct transfer_extent *extent)
 {
@@ -122,21 +124,35 @@ static int cut(const struct transfer_plan *plan, const struct pack_layout *uncut
     return 0;
 }
 
-int pack_layout_make(const struct transfer_plan *plan, uint64_t part_bytes,
+uint64_t pack_part_bytes(uint64_t raw_bytes, unsigned threads)
+{
+    uint64_t parts = (raw_bytes + (PART_BYTES - 1)) / PART_BYTES, bytes;
+
+    if (threads == 0 || parts == 0)
+        return PART_BYTES;
+    parts = (parts + (threads - 1)) / threads * threads;
+    bytes = (raw_bytes + (parts - 1)) / parts;
+    bytes = (bytes + (DIGEST_BLOCK_MAX - 1)) / DIGEST_BLOCK_MAX * DIGEST_BLOCK_MAX;
+    return bytes > PART_BYTES_LEAST ? bytes : PART_BYTES_LEAST;
+}
+
+int pack_layout_make(const struct transfer_plan *plan, uint64_t part_bytes, unsigned threads,
                      struct pack_layout *ret_layout, struct error *err)
 {
     CLEANUP(pack_layout_release) struct pack_layout uncut = {0}, layout = {0};
     int rc;
 
-    if (part_bytes > TRANSFER_PART_MAX_RAW)
-        part_bytes = TRANSFER_PART_MAX_RAW;
-    if (part_bytes < plan->block_size)
-        part_bytes = plan->block_size;
-    if (part_bytes == 0 || plan->block_size > DIGEST_BLOCK_MAX)
+    if (plan->block_size == 0 || plan->block_size > DIGEST_BLOCK_MAX)
         return error_set(err, -EINVAL, "the plan has no valid block size");
     rc = collect(plan, &uncut, true, err);
     if (rc == 0)
         rc = collect(plan, &uncut, false, err);
+    if (part_bytes == 0)
+        part_bytes = pack_part_bytes(uncut.raw_bytes, threads);
+    if (part_bytes > TRANSFER_PART_MAX_RAW)
+        part_bytes = TRANSFER_PART_MAX_RAW;
+    if (part_bytes < plan->block_size)
+        part_bytes = plan->block_size;
     if (rc == 0)
         rc = cut(plan, &uncut, part_bytes, &layout, err);
     if (rc < 0)

@@ -254,7 +254,11 @@ static void test_levels(void **unused)
     (void)unused;
     assert_int_equal(transfer_level(7, 1000), 7);
     assert_int_equal(transfer_level(0, 0), 3);
-    assert_int_equal(transfer_level(0, 100000000), 19);
+    assert_int_equal(transfer_level(0, 100000000), 16);
+    assert_int_equal(transfer_level(0, 200000000), 16);
+    assert_int_equal(transfer_level(0, 200000001), 3);
+    assert_int_equal(transfer_level(0, 20000000), 19);
+    assert_int_equal(transfer_level(99, 0), 22);
     assert_int_equal(transfer_level(0, 1000000000), 3);
     assert_true(transfer_sample_limit(19) < transfer_sample_limit(3));
     assert_int_equal(transfer_estimator_new(22, &estimator, NULL), 0);

@@ -316,7 +316,7 @@ static void test_a_plan_that_sends_what_is_not_there(void **unused)
 
 static void test_every_level_makes_one_frame(void **unused)
 {
-    const int levels[] = {PACK_LEVEL_STORED, -50, -5, 1, 3, 9, 19, 22};
+    const int levels[] = {TRANSFER_LEVEL_STORED, -50, -5, 1, 3, 9, 19, 22};
     const size_t lengths[] = {1, 512, 128 << 10, (128 << 10) + 1, 700001};
     struct pack_compressor *compressor = NULL;
     struct part_decompressor *decompressor = NULL;
