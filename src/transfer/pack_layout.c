@@ -231,7 +231,8 @@ int pack_layout_apply(struct pack_layout *layout, const uint32_t *numbers,
 
     if (extents == NULL)
         return error_set(err, -ENOMEM, "out of memory");
-    qsort(layout->pieces, layout->count, sizeof(*layout->pieces), by_place);
+    if (layout->count > 1)
+        qsort(layout->pieces, layout->count, sizeof(*layout->pieces), by_place);
     for (image = 0; image < plan->image_count; image++) {
         size_t count = plan->images[image].extent_count - to_be_sent(&plan->images[image]) +
                        pieces_of(layout, first, image);

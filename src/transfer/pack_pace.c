@@ -16,9 +16,9 @@
 
 #define LEAST_S    2.0
 #define DOWN_BYTES ((double)((uint64_t)512 << 20))
-#define DOWN_GAIN  0.9 /* of the time that is left */
-#define HEADROOM   0.8 /* of the threads' time; the rest is for what is not foretold */
-#define FORGET     ((double)((uint64_t)2 << 30))
+#define DOWN_GAIN  0.9  /* of the time that is left */
+#define HEADROOM   0.8  /* of the threads' time; the rest is for what is not foretold */
+#define FORGET_S   20.0 /* what is older counts for less and less */
 
 #define THIN_LINE   UINT64_C(20000000) /* bits a second */
 #define SLOW_LINE   UINT64_C(200000000)
@@ -115,17 +115,22 @@ static void change(struct pack_pace *pace, size_t rung)
     pace->raw_bytes = pace->packed_bytes = pace->compress_s = pace->sink_s = 0;
 }
 
+/* The longer of the two, of what is in the sums. */
+static double elapsed_s(const struct pack_pace *pace)
+{
+    double compress = pace->compress_s / pace->threads;
+
+    return compress > pace->sink_s ? compress : pace->sink_s;
+}
+
 static void consider(struct pack_pace *pace)
 {
     size_t best = best_rung(pace), now = rung_of(pace->level);
-    double elapsed = pace->compress_s / pace->threads;
 
-    if (pace->sink_s > elapsed)
-        elapsed = pace->sink_s;
-    if (best == now || elapsed < LEAST_S)
+    if (best == now || elapsed_s(pace) < LEAST_S)
         return;
     if (best > now ||
-        (pace->raw_bytes >= DOWN_BYTES && foretell(pace, best) < foretell(pace, now) * DOWN_GAIN))
+        (pace->seen_bytes >= DOWN_BYTES && foretell(pace, best) < foretell(pace, now) * DOWN_GAIN))
         change(pace, best);
 }
 
@@ -133,12 +138,13 @@ void pack_pace_add(struct pack_pace *pace, const struct pack_timing *timing)
 {
     if (pace->is_fixed || timing->level != pace->level || timing->packed_bytes == 0)
         return;
+    pace->seen_bytes += (double)timing->raw_bytes;
     pace->raw_bytes += (double)timing->raw_bytes;
     pace->packed_bytes += (double)timing->packed_bytes;
     pace->compress_s += timing->compress_s;
     pace->sink_s += timing->sink_s;
     consider(pace);
-    if (pace->raw_bytes > FORGET) {
+    if (elapsed_s(pace) > FORGET_S) {
         pace->raw_bytes /= 2;
         pace->packed_bytes /= 2;
         pace->compress_s /= 2;

@@ -22,6 +22,7 @@ struct pack_pace {
     bool is_fixed; /* configured */
     int highest;   /* was found to be too slow above */
     unsigned threads;
+    double seen_bytes; /* raw, of all that told something */
     /* Sums over parts of that level. */
     double raw_bytes, packed_bytes, compress_s, sink_s;
 };

@@ -312,6 +312,22 @@ static void test_a_plan_that_sends_what_is_not_there(void **unused)
     made_free(&made);
 }
 
+/* All threads have the same to do, and parts are never small where there is much. */
+static void test_how_large_parts_are(void **unused)
+{
+    const uint64_t mib = MIB;
+
+    (void)unused;
+    assert_int_equal(pack_part_bytes(0, 2), 64 * mib);
+    assert_int_equal(pack_part_bytes(10 * mib, 2), 32 * mib);
+    assert_int_equal(pack_part_bytes(100 * mib, 2), 50 * mib);
+    assert_int_equal(pack_part_bytes(100 * mib + 1, 2), 50 * mib + 65536);
+    assert_int_equal(pack_part_bytes(129 * mib, 2), 33 * mib - 3 * mib / 4); /* four of them */
+    assert_int_equal(pack_part_bytes(100 * mib, 8), 32 * mib);
+    assert_int_equal(pack_part_bytes(6400 * mib, 2), 64 * mib);
+    assert_int_equal(pack_part_bytes(UINT64_MAX / 2, 1), 64 * mib);
+}
+
 /* ---- one part ---- */
 
 static void test_every_level_makes_one_frame(void **unused)
@@ -372,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_it_stops_when_it_is_asked_to),
         cmocka_unit_test(test_an_image_that_cannot_be_read),
         cmocka_unit_test(test_a_plan_that_sends_what_is_not_there),
+        cmocka_unit_test(test_how_large_parts_are),
         cmocka_unit_test(test_every_level_makes_one_frame),
     };
 
