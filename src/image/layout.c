@@ -21,6 +21,9 @@ struct row {
 
 #define NOT_TOLD UINT64_MAX
 
+/* QEMU leaves out what an image has beyond its last whole one. */
+#define SECTOR ((uint64_t)512)
+
 /* ---- text --------------------------------------------------------------------------------- */
 
 static void skip_blanks(struct text *text)
@@ -173,7 +176,8 @@ int image_layout_add(struct image_layout *layout, struct text line)
     if (rc < 0)
         return rc;
     layout->complete = take(&line, ']');
-    if (!layout->complete && !take(&line, ','))
+    /* Only an empty image has an empty part. */
+    if (!layout->complete && (row.length == 0 || !take(&line, ',')))
         return -EBADMSG;
     skip_blanks(&line);
     return line.at == line.end ? 0 : -EBADMSG;
@@ -206,6 +210,8 @@ static int settle_part(struct layout_part *part, uint64_t length, const struct i
 
 int image_layout_settle(struct image_layout *layout, const struct image_chain *chain)
 {
+    if (chain->top_size != UNKNOWN_U64 && layout->end != chain->top_size / SECTOR * SECTOR)
+        return -EBADMSG;
     for (size_t i = 0; i < layout->count; i++) {
         struct layout_part *part = &layout->parts[i];
         int rc = part->is_placed ? settle_part(part, end_of(layout, i) - part->offset, chain) : 0;

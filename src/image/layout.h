@@ -42,7 +42,7 @@ int image_layout_add(struct image_layout *layout, struct text line);
 /*
  * Turns layers into files. A part that is not stored as it is in a file of a
  * format that is known to hold its clusters so is no longer placed. -EBADMSG:
- * one lies outside its file, or there is no such layer.
+ * one lies outside its file, there is no such layer, or the image has another size.
  */
 int image_layout_settle(struct image_layout *layout, const struct image_chain *chain);
 

@@ -11,6 +11,7 @@ static const struct image_chain chain = {
     .nodes = {{.format = "qcow2", .file = 0, .data_file = -1},
               {.format = "raw", .file = 1, .data_file = -1}},
     .node_count = 2,
+    .top_size = UNKNOWN_U64,
 };
 
 static void check(const struct image_layout *layout)

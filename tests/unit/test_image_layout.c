@@ -90,10 +90,10 @@ static void as_others_print_it(void **state)
     assert_int_equal(add("{ \"start\": 1024, \"length\": 512, \"depth\": 0, \"zero\": false, "
                          "\"data\": false, \"offset\": 4096},"),
                      0);
-    assert_int_equal(add("{ \"start\": 1536, \"length\": 0, \"depth\": 0, \"zero\": false, "
+    assert_int_equal(add("{ \"start\": 1536, \"length\": 512, \"depth\": 0, \"zero\": false, "
                          "\"data\": false}]"),
                      0);
-    assert_int_equal(layout.count, 3);
+    assert_int_equal(layout.count, 4);
     expect_part(0, 512, IMAGE_DATA, true, 0);
     expect_part(512, 1024, IMAGE_DATA, false, 0);
     expect_part(1024, 1536, IMAGE_DATA, false, 0);
@@ -148,6 +148,7 @@ static void what_is_not_understood(void **state)
         "[{ \"start\": 0, \"length\": 512, \"zero\": false, \"data\": true},",
         "[{ \"start\": 0, \"length\": 512, \"depth\": 0, \"data\": true},",
         "[{ \"start\": 0, \"length\": 512, \"depth\": 0, \"zero\": false},",
+        "[{ \"start\": 0, \"length\": 0, \"depth\": 0, \"zero\": false, \"data\": true},",
         "[{ \"start\": 1, \"length\": 512, \"depth\": 0, \"zero\": false, \"data\": true},",
         "[{ \"start\": 0, \"length\": -1, \"depth\": 0, \"zero\": false, \"data\": true},",
         "[{ \"start\": 0, \"length\": 512, \"depth\": 0, \"zero\": 2, \"data\": true},",
@@ -219,7 +220,7 @@ static struct image_layer files[] = {
     {.size = 1000 * KIB}, {.size = 100 * KIB}, {.size = 2000 * KIB},
     {.size = 500 * KIB},  {.size = 500 * KIB},
 };
-static const struct image_chain chain = {
+static struct image_chain chain = {
     .files = files,
     .count = ARRAY_LENGTH(files),
     .nodes = {{.format = "qcow2", .file = 0, .data_file = -1},
@@ -227,6 +228,7 @@ static const struct image_chain chain = {
               {.format = "qed", .file = 3, .data_file = -1},
               {.format = "raw", .file = 4, .data_file = -1}},
     .node_count = 4,
+    .top_size = UNKNOWN_U64,
 };
 
 static int settle_one(unsigned depth, uint64_t length, uint64_t place)
@@ -270,6 +272,18 @@ static void places_outside_the_file(void **state)
     assert_int_equal(settle_one(0, 512, UINT64_MAX - 1), -EBADMSG);
 }
 
+static void the_size_is_that_of_the_header(void **state)
+{
+    (void)state;
+    chain.top_size = 64 * KIB;
+    assert_int_equal(settle_one(0, 64 * KIB, 512), 0);
+    assert_int_equal(settle_one(0, 63 * KIB, 512), -EBADMSG);
+    assert_int_equal(settle_one(0, 65 * KIB, 512), -EBADMSG);
+    chain.top_size = 64 * KIB + 511;
+    assert_int_equal(settle_one(0, 64 * KIB, 512), 0);
+    chain.top_size = UNKNOWN_U64;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +296,7 @@ int main(void)
         cmocka_unit_test_teardown(too_many_parts, clear),
         cmocka_unit_test_teardown(layers_become_files, clear),
         cmocka_unit_test_teardown(places_outside_the_file, clear),
+        cmocka_unit_test_teardown(the_size_is_that_of_the_header, clear),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
