@@ -109,10 +109,14 @@ enum migrate_recovered {
     MIGRATE_RECOVERED_FAILED,   /* with the line; may be tried again */
 };
 struct migrate_recover_event {
-    const char *vm_name;
-    const char *destination;
+    const char *vm_name; /* "": its journal cannot be read */
+    char uuid[UUID_TEXT_BYTES];
+    const char *destination; /* a configured host's name, or a URI; NULL: not known */
+    const char *phase;       /* in which it was left; NULL: not known */
+    int64_t begun_s;         /* seconds since 1970; 0: not known */
     enum migrate_recovered result;
-    const char *text; /* one line */
+    const char *text;            /* one line */
+    const struct vm_lines *left; /* what remains to be done by hand, or goes later */
 };
 struct migrate_recover_options {
     const char *vm; /* name or UUID; NULL: all */
@@ -121,7 +125,11 @@ struct migrate_recover_options {
     void (*event)(void *context, const struct migrate_recover_event *event);
     void *context;
 };
-/* Goes on from the journals below `state` of [setmov]. 0 whatever came of single ones. */
+/*
+ * Goes on from the journals below `state` of [setmov]. 0 whatever came of single
+ * ones. -ENOENT: `vm` has none; -ECANCELED: stopped between two; -EIO ...: the
+ * directory cannot be read.
+ */
 int migrate_recover(const struct config *config, const struct migrate_recover_options *options,
                     struct error *err);
 

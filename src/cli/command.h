@@ -85,6 +85,7 @@ int command_choose(int argc, char **argv);
 int command_sync(int argc, char **argv);
 int command_migrate(int argc, char **argv);
 int command_requests(int argc, char **argv);
+int command_recover(int argc, char **argv);
 int command_gc(int argc, char **argv);
 
 #endif

@@ -6,6 +6,7 @@ import json
 import os
 
 from image_bed import Tool, main, need, refused, run, same_content, write_pattern
+from qemu_io import Writer as qemu_io_held
 
 MIB = 1 << 20
 KIB = 1 << 10
@@ -73,6 +74,22 @@ def compressed(work):
     check(work, top, {"hole", "data", "zero"})
 
 
+def in_use(work):
+    """Then it is read another way."""
+    golden, top = work / "golden.raw", work / "top.qcow2"
+    write_pattern(golden, [(0, SIZE)], SIZE)
+    run("qemu-img", "create", "-f", "qcow2", "-b", golden, "-F", "raw", top)
+    qemu_io(top, "write -P 7 1M 1M", "write -z 4M 1M", "write -P 8 5M 64K", "write -P 8 6M 64K")
+    expect = told(top)
+    with qemu_io_held(top, "-t", "unsafe"), Tool(top, "-l") as tool:
+        assert tool.ask("in-use") == "yes"
+        extents = tool.extents()
+        assert extents == expect and {row[2] for row in extents} == {"hole", "data", "zero"}, extents
+        tool.ask(f"all {work}/all")
+    run("qemu-img", "convert", "-t", "unsafe", "-O", "raw", alone(top), work / "flat")
+    assert same_content(work / "flat", work / "all")
+
+
 def without_a_layer_below(work):
     source, path = work / "source.raw", work / "alone.qcow2"
     write_pattern(source, [(0, MIB), (5 * MIB, MIB)], SIZE)
@@ -112,4 +129,4 @@ def a_name_is_not_even_looked_at(work):
 
 
 need("qemu-img", "qemu-nbd", "qemu-io")
-main([of_qcow2, compressed, without_a_layer_below, other_formats, of_raw, a_name_is_not_even_looked_at])
+main([of_qcow2, compressed, in_use, without_a_layer_below, other_formats, of_raw, a_name_is_not_even_looked_at])

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `setmov recover`: migrations whose process is gone are undone or finished. */
+#include "blocks.h"
+#include "configured.h"
+#include "logged.h"
+#include "report_json.h"
+#include "setmov/migrate.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define COMMAND "recover"
+
+enum { KEY_CONFIG = OPTION_KEY_LONG, KEY_LIST };
+
+static const struct command_option option_table[] = {
+    CONFIGURED_OPTION_ROW(KEY_CONFIG),
+    {KEY_LIST, "list", NULL, "do nothing, print what waits"},
+    {'j', "json", NULL, "print what came of it as a line of JSON"},
+};
+
+static const struct command_syntax syntax = {
+    .name = COMMAND,
+    .synopsis = "[OPTION]... [VM]",
+    .description =
+        "Goes on with migrations that setmov migrate left in the middle, because it was\n"
+        "killed or the host went down: a VM that is still here is as before, one that\n"
+        "went is cleared away here. What cannot be known is left as it is. VM: a name\n"
+        "or a UUID; without it, all of them.",
+    .options = option_table,
+    .option_count = ARRAY_LENGTH(option_table),
+};
+
+struct recover_options {
+    const char *config, *vm;
+    bool list, json;
+};
+
+struct outcome {
+    const struct config *config;
+    bool list, json;
+    struct json_object *migrations; /* NULL: not wanted, or no memory */
+    size_t count;
+    int status;
+};
+
+/* In the order of enum migrate_recovered. */
+static const struct {
+    const char *name;
+    int priority, status;
+} results[] = {
+    {"undone", LOG_NOTICE, STATUS_OK},  {"finished", LOG_NOTICE, STATUS_OK},
+    {"waits", LOG_INFO, STATUS_OK},     {"unknown", LOG_WARNING, STATUS_FAILED},
+    {"failed", LOG_ERR, STATUS_FAILED},
+};
+
+static int take_option(void *context, int key, const char *argument)
+{
+    struct recover_options *options = context;
+
+    switch (key) {
+    case KEY_CONFIG:
+        options->config = argument;
+        break;
+    case KEY_LIST:
+        options->list = true;
+        break;
+    default:
+        options->json = true;
+        break;
+    }
+    return STATUS_OK;
+}
+
+static struct json_object *event_json(const struct migrate_recover_event *event)
+{
+    struct json_object *object = json_object_new_object(), *left = json_object_new_array();
+
+    report_json_add(object, "vm",
+                    event->vm_name[0] != '\0' ? report_json_text(event->vm_name) : NULL);
+    report_json_add(object, "uuid", report_json_text(event->uuid));
+    report_json_add(object, "result", report_json_text(results[event->result].name));
+    report_json_add(object, "text", report_json_text(event->text));
+    report_json_add(object, "destination", report_json_text(event->destination));
+    report_json_add(object, "phase", report_json_text(event->phase));
+    report_json_add(object, "begun",
+                    event->begun_s != 0 ? json_object_new_int64(event->begun_s) : NULL);
+    for (size_t i = 0; i < event->left->count; i++)
+        report_json_append(left, report_json_text(event->left->lines[i]));
+    report_json_add(object, "left", left);
+    return object;
+}
+
+static void say(const struct outcome *outcome, int priority, const char *name, const char *text)
+{
+    char line[2048];
+
+    string_format(line, sizeof(line), "%s: %s", name, text);
+    text_make_one_line(line);
+    if (!outcome->list)
+        logged_line(outcome->config, priority, !outcome->json, "%s", line);
+    else if (!outcome->json)
+        puts(line);
+}
+
+static void take_event(void *context, const struct migrate_recover_event *event)
+{
+    struct outcome *outcome = context;
+    char name[512];
+
+    outcome->count++;
+    if (results[event->result].status != STATUS_OK)
+        outcome->status = results[event->result].status;
+    if (outcome->json)
+        report_json_append(outcome->migrations, event_json(event));
+    if (event->vm_name[0] != '\0')
+        string_format(name, sizeof(name), "%s (%s)", event->vm_name, event->uuid);
+    else
+        string_copy(name, sizeof(name), event->uuid);
+    say(outcome, results[event->result].priority, name, event->text);
+    for (size_t i = 0; i < event->left->count; i++)
+        say(outcome, LOG_WARNING, name, event->left->lines[i]);
+    /* Merging a disk takes long; who watches sees what was before. */
+    fflush(stdout);
+}
+
+static int print_json(struct outcome *outcome)
+{
+    struct json_object *root = json_object_new_object();
+
+    report_json_add(root, "migrations", outcome->migrations);
+    return report_json_print(COMMAND, root);
+}
+
+static int run(const struct config *config, const struct recover_options *options)
+{
+    struct outcome outcome = {.config = config,
+                              .list = options->list,
+                              .json = options->json,
+                              .migrations = options->json ? json_object_new_array() : NULL,
+                              .status = STATUS_OK};
+    const struct migrate_recover_options how = {.vm = options->vm,
+                                                .list = options->list,
+                                                .stopped = blocks_stopped,
+                                                .event = take_event,
+                                                .context = &outcome};
+    struct error err = {""};
+    int rc = migrate_recover(config, &how, &err);
+
+    if (options->json && print_json(&outcome) != STATUS_OK)
+        outcome.status = STATUS_FAILED;
+    if (rc == -ECANCELED) {
+        logged_line(config, LOG_WARNING, false, COMMAND ": %s", err.text);
+        return blocks_stop_exit(COMMAND);
+    }
+    if (rc < 0)
+        return logged_error(config, COMMAND, err.text);
+    if (outcome.count == 0 && !options->json)
+        printf("no migration waits\n");
+    return outcome.status;
+}
+
+static int configure_and_run(const struct recover_options *options)
+{
+    struct blocks_settings settings;
+    struct error err = {""};
+    struct config config;
+    int status = cli_config_read(COMMAND, options->config, &config);
+
+    if (status != STATUS_OK)
+        return status;
+    blocks_settings_init(&settings, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
+    status = blocks_prepare(COMMAND, &settings);
+    if (status < 0 && blocks_stop_watch(&err) < 0)
+        status = command_error(COMMAND, "%s", err.text);
+    if (status < 0)
+        status = run(&config, options);
+    blocks_settings_release(&settings);
+    config_release(&config);
+    return status;
+}
+
+int command_recover(int argc, char **argv)
+{
+    struct recover_options options = {.config = NULL};
+    int status = blocks_parse_options(&syntax, argc, argv, take_option, &options);
+
+    if (status >= 0)
+        return status;
+    if (argc - optind > 1)
+        return command_usage_error(COMMAND, "unexpected argument '%s'", argv[optind + 1]);
+    options.vm = optind < argc ? argv[optind] : NULL;
+    return configure_and_run(&options);
+}

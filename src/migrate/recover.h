@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files recover*.c share: migrations whose process is gone. */
+#ifndef MIGRATE_RECOVER_H
+#define MIGRATE_RECOVER_H
+
+#include "migrate/end.h"
+
+/* Connects; given up after `timeout` of [sync], or when it is stopped. */
+int migrate_recover_open(const struct config *config, const char *uri,
+                         bool (*stopped)(void *context), void *context, struct vm_peer **ret_peer,
+                         struct error *err);
+
+/*
+ * Does what there is to be done for one journal, whose lock is held. The line
+ * says what came of it.
+ */
+enum migrate_recovered migrate_recover_one(const struct config *config, struct journal *journal,
+                                           bool (*stopped)(void *context), void *context,
+                                           struct vm_lines *left, char ret_text[512]);
+
+/* Removes what was left of journals that were being written, and locks that nobody holds. */
+void migrate_recover_sweep(const char *state);
+
+#endif

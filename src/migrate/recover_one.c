@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One migration that was left in the middle: undone, finished, or let alone. Until
+ * libvirt was told to migrate, the VM is here, whatever the destination says. From
+ * then on both sides are asked, and without two answers that fit nothing is done.
+ */
+#include "migrate/recover.h"
+
+#include <errno.h>
+
+/* ---- connecting ---------------------------------------------------------------------------- */
+
+/* Its thread's alone once it is abandoned. */
+struct opening {
+    char *uri;
+    struct vm_peer *peer;
+};
+
+static int open_peer(void *context, struct error *err)
+{
+    struct opening *opening = context;
+
+    return vm_peer_open(opening->uri, &opening->peer, err);
+}
+
+static void opening_free(void *context)
+{
+    struct opening *opening = context;
+
+    if (opening == NULL)
+        return;
+    vm_peer_close(opening->peer);
+    free(opening->uri);
+    free(opening);
+}
+
+int migrate_recover_open(const struct config *config, const char *uri,
+                         bool (*stopped)(void *context), void *context, struct vm_peer **ret_peer,
+                         struct error *err)
+{
+    struct opening *opening = calloc(1, sizeof(*opening));
+    struct vm_task task = {.run = open_peer, .release = opening_free, .context = opening};
+    int rc;
+
+    if (opening == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    opening->uri = strdup(uri);
+    if (opening->uri == NULL) {
+        opening_free(opening);
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    rc = vm_tasks_run(&task, 1, 1, (double)config->sync.timeout_s, stopped, context, err);
+    if (rc == 0 && task.result < 0)
+        rc = error_set(err, task.result, "%s", task.error.text);
+    opening = task.context;
+    if (rc == 0 && opening != NULL) {
+        *ret_peer = opening->peer;
+        opening->peer = NULL;
+    }
+    opening_free(opening);
+    return rc;
+}
+
+/* ---- what is to be done -------------------------------------------------------------------- */
+
+static const char *destination_of(const struct journal *journal)
+{
+    return journal->host != NULL ? journal->host : journal->uri;
+}
+
+/* Did the hook make the images there for this plan? Else what has their names is somebody's. */
+static bool was_built(const struct migrate_end *end, const struct journal *journal)
+{
+    struct transfer_progress progress;
+
+    return journal->is_handed && end->there != NULL &&
+           migrate_read_progress(end->there, journal, &progress, NULL) == 0 &&
+           progress.phase == TRANSFER_PUBLISHED;
+}
+
+static enum migrate_recovered undo(const struct migrate_end *end, struct journal *journal,
+                                   char ret_text[512])
+{
+    const char *phase = migrate_phase_name(journal->phase);
+    struct vm_where where = {.place = VM_OTHER};
+    struct error why = {""};
+    int rc = vm_where(end->here, &journal->vm, &where, &why);
+
+    /* Its disks are whole only with their overlays, which nobody would merge then. */
+    if (rc == 0 && where.place == VM_ABSENT)
+        rc = error_set(&why, -ENOENT, "libvirt does not know it here");
+    if (rc == 0)
+        rc = migrate_undo(end, journal, was_built(end, journal), &why);
+    if (rc < 0) {
+        string_format(ret_text, 512,
+                      "its migration to %.100s (left while %s) cannot be undone: %.300s",
+                      destination_of(journal), phase, why.text);
+        return MIGRATE_RECOVERED_FAILED;
+    }
+    if (vm_where(end->here, &journal->vm, &where, NULL) < 0)
+        where = (struct vm_where){.state = "here"};
+    string_format(ret_text, 512,
+                  "undone: it is here as before (%.80s), its migration to %.100s was left while %s",
+                  where.state, destination_of(journal), phase);
+    return MIGRATE_RECOVERED_UNDONE;
+}
+
+static enum migrate_recovered finish(const struct migrate_end *end, struct journal *journal,
+                                     char ret_text[512])
+{
+    struct error why = {""};
+
+    if (migrate_finish(end, journal, NULL, &why) < 0) {
+        string_format(ret_text, 512, "it is at %.100s, but what is left of it here stays: %.300s",
+                      destination_of(journal), why.text);
+        return MIGRATE_RECOVERED_FAILED;
+    }
+    string_format(ret_text, 512, "finished: it is at %.100s, what was left of it here is put away",
+                  destination_of(journal));
+    return MIGRATE_RECOVERED_FINISHED;
+}
+
+static enum migrate_recovered judge_and_do(const struct migrate_end *end, struct journal *journal,
+                                           char ret_text[512])
+{
+    char places[400] = "";
+
+    if (!journal->is_handed)
+        return undo(end, journal, ret_text);
+    switch (migrate_ask_places(end, journal, places)) {
+    case MIGRATE_IS_HERE:
+        return undo(end, journal, ret_text);
+    case MIGRATE_IS_THERE:
+        return finish(end, journal, ret_text);
+    case MIGRATE_IS_UNDERWAY:
+        string_format(ret_text, 512, "libvirt is still moving it (%.400s)", places);
+        return MIGRATE_RECOVERED_WAITS;
+    default:
+        string_format(ret_text, 512, "where it is cannot be known, nothing was done (%.400s)",
+                      places);
+        return MIGRATE_RECOVERED_UNKNOWN;
+    }
+}
+
+enum migrate_recovered migrate_recover_one(const struct config *config, struct journal *journal,
+                                           bool (*stopped)(void *context), void *context,
+                                           struct vm_lines *left, char ret_text[512])
+{
+    struct migrate_end end = {
+        .config = config, .left = left, .stopped = stopped, .context = context};
+    enum migrate_recovered result;
+    struct error why = {""};
+
+    if (migrate_recover_open(config, config->setmov.connect, stopped, context, &end.here, &why) <
+        0) {
+        string_format(ret_text, 512, "libvirt of this host cannot be asked: %.400s", why.text);
+        return MIGRATE_RECOVERED_FAILED;
+    }
+    (void)migrate_recover_open(config, journal->uri, stopped, context, &end.there, &why);
+    result = judge_and_do(&end, journal, ret_text);
+    vm_peer_close(end.there);
+    vm_peer_close(end.here);
+    return result;
+}
