@@ -49,7 +49,7 @@ static bool is_format(const char *format)
 
 /* ---- what stands before the extents ---- */
 
-static int check_head(const struct transfer_plan *plan, struct error *err)
+int plan_check_head(const struct transfer_plan *plan, struct error *err)
 {
     uint32_t size = plan->block_size;
 
@@ -145,6 +145,8 @@ static const char *wrong_source(const struct transfer_plan *plan, size_t number,
 {
     uint64_t end;
 
+    if ((unsigned)extent->kind > TRANSFER_SENT)
+        return "is of no kind";
     if (extent->hash != 0 && extent->kind != TRANSFER_COPY)
         return "has a hash, but is not copied";
     if (extent->from >= PLAN_PLACE_MAX)
@@ -212,7 +214,7 @@ static int check_extents(const struct transfer_plan *plan, size_t number, struct
 int plan_check(const struct transfer_plan *plan, struct error *err)
 {
     uint64_t extents = 0;
-    int rc = check_head(plan, err);
+    int rc = plan_check_head(plan, err);
 
     if (rc == 0)
         rc = check_donors(plan, err);

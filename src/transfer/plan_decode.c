@@ -246,7 +246,7 @@ static bool take_extent(struct bytes columns[PLAN_COLUMNS], uint64_t end_before,
     extent->length = (uint32_t)length;
     extent->source = (uint32_t)source;
     if (extent->kind == TRANSFER_ZERO)
-        return source == 0 && (tag & PLAN_TAG_FROM) == 0 && extent->offset < PLAN_PLACE_MAX;
+        return (tag & (PLAN_TAG_SOURCE | PLAN_TAG_FROM)) == 0 && extent->offset < PLAN_PLACE_MAX;
     extent->from = plan_guess_from(guess, extent);
     if ((tag & PLAN_TAG_FROM) != 0)
         extent->from += take_difference(&columns[PLAN_FROMS], plan->block_size);
@@ -386,6 +386,10 @@ static int take_plan(const uint8_t *bytes, size_t length, struct transfer_plan *
         return rc;
     if (body.failed)
         return error_set(err, -EINVAL, "has texts or numbers that are none");
+    /* The extents are reckoned in its blocks. */
+    rc = plan_check_head(plan, err);
+    if (rc < 0)
+        return rc;
     rc = take_all_extents(&body, plan, err);
     if (rc == 0)
         rc = take_hashes(&rest, plan, head.hashes, err);

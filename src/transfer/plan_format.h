@@ -77,6 +77,7 @@ static inline uint64_t plan_unzigzag(uint64_t value)
 }
 
 /* Everything that transfer_plan_encode() promises; -EINVAL, -EFBIG. */
+int plan_check_head(const struct transfer_plan *plan, struct error *err); /* but for the arrays */
 int plan_check(const struct transfer_plan *plan, struct error *err);
 
 #endif
