@@ -5,13 +5,16 @@
 #include "image/header.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 
 #define SECTOR ((uint64_t)512)
 /* Where something was written is known in pieces of so much, or of more where it is large. */
 #define TOUCHED_PIECE ((uint64_t)1 << 20)
-#define TOUCHED_MOST  ((uint64_t)1 << 24)
+/* So much is written before the disk is told to begin with it. */
+#define WRITEBACK_BYTES ((uint64_t)32 << 20)
+#define TOUCHED_MOST    ((uint64_t)1 << 24)
 
 struct image_write {
     char *path;
@@ -23,7 +26,8 @@ struct image_write {
     atomic_bool failed; /* something could not be written */
     atomic_uchar *touched;
     uint64_t touched_piece;
-    struct write_cover cover; /* with a backing image */
+    struct write_cover cover;     /* with a backing image */
+    atomic_uint_fast64_t waiting; /* bytes that were written since the disk was told to begin */
 };
 
 /* ---- options ---------------------------------------------------------------------------------- */
@@ -172,6 +176,18 @@ static int note(struct image_write *image, int rc)
     return rc;
 }
 
+/*
+ * What is written goes to the disk while more of it comes: else all of it waits,
+ * up to a good part of the memory, for a last fsync that takes minutes.
+ */
+static void begin_writeback(struct image_write *image, size_t length)
+{
+    if (atomic_fetch_add(&image->waiting, length) + length < WRITEBACK_BYTES)
+        return;
+    atomic_store(&image->waiting, 0);
+    (void)sync_file_range(image->place.fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 int image_write_at(struct image_write *image, uint64_t offset, const void *bytes, size_t length,
                    struct error *err)
 {
@@ -183,6 +199,8 @@ int image_write_at(struct image_write *image, uint64_t offset, const void *bytes
     rc = cover(image, offset, length, err);
     if (rc == 0)
         rc = image->way->write(image->state, offset, bytes, length, err);
+    if (rc == 0)
+        begin_writeback(image, length);
     return note(image, rc);
 }
 
