@@ -113,7 +113,8 @@ struct vm_migrate_options {
 /*
  * Live, with the incremental mirror of the disks (VIR_MIGRATE_NON_SHARED_INC), or
  * offline, peer to peer: the two libvirtd do it, and go on if we die. Returns when
- * it is over. -EIO with libvirt's message in one line; a hook's refusal: -EPERM
+ * it is over. The plan is then in the live metadata there, of a VM that is off in the
+ * definition: vm_forget_plan(). -EIO with libvirt's message in one line; a hook's refusal: -EPERM
  * and the hook's line alone. -ECANCELED: aborted. -ENOTSUP: libvirt or QEMU here or
  * there cannot do it so. That it failed says nothing about where the VM is: vm_where() does.
  */

@@ -82,6 +82,10 @@ static int add_plain(struct migration *migration)
     return 0;
 }
 
+/*
+ * Of a VM that is off it is the definition there, plan and all: libvirt takes no other
+ * one (VIR_MIGRATE_PARAM_PERSIST_XML) then.
+ */
 static int add_xml(struct migration *migration, struct error *err)
 {
     const struct vm_migrate_options *options = migration->options;
@@ -91,8 +95,9 @@ static int add_xml(struct migration *migration, struct error *err)
                              options->offline ? flags | VIR_DOMAIN_XML_INACTIVE : flags, &now, err);
 
     if (r == 0)
-        r = vm_migrate_xml(text_of(now, strlen(now)), options->disks, options->disk_count,
-                           options->plan_name, options->plan_sha256, &there, err);
+        r = (options->offline ? migrate_xml_define : vm_migrate_xml)(
+            text_of(now, strlen(now)), options->disks, options->disk_count, options->plan_name,
+            options->plan_sha256, &there, err);
     if (r < 0)
         return r;
     return add_string(&migration->parameters, VIR_MIGRATE_PARAM_DEST_XML, there) < 0
@@ -107,14 +112,14 @@ static int add_definition(struct migration *migration, struct error *err)
     CLEANUP(cleanup_free) char *now = NULL, *there = NULL;
     int r;
 
-    if (!options->persistent)
+    if (!options->persistent || options->offline)
         return 0;
     r = migrate_read_xml(
         migration->domain,
         VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_INACTIVE, &now, err);
     if (r == 0)
-        r = migrate_xml_define(text_of(now, strlen(now)), options->disks, options->disk_count,
-                               &there, err);
+        r = migrate_xml_define(text_of(now, strlen(now)), options->disks, options->disk_count, NULL,
+                               NULL, &there, err);
     if (r < 0)
         return r;
     return add_string(&migration->parameters, VIR_MIGRATE_PARAM_PERSIST_XML, there) < 0

@@ -223,6 +223,9 @@ int vm_thaw(struct vm_peer *peer, const struct uuid *uuid, const struct vm_freez
         .peer = peer, .uuid = uuid, .disk = disk, .stopped = stopped, .context = context};
     int r = thaw_disk(&thaw, err);
 
+    /* Its QEMU may have gone at any moment. */
+    if (r < 0 && r != -ENOTSUP && thaw.domain && virDomainIsActive(thaw.domain) == 0)
+        r = error_set(err, -ENOTSUP, "'%.200s' is off", virDomainGetName(thaw.domain));
     cleanup_domain(&thaw.domain);
     free(thaw.base);
     return r;

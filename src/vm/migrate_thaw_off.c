@@ -112,7 +112,7 @@ static int define(struct vm_peer *peer, virDomainPtr domain, const char *xml,
 {
     CLEANUP(cleanup_free) char *edited = NULL;
     virDomainPtr defined;
-    int r = migrate_xml_define(text_of(xml, strlen(xml)), disk, 1, &edited, err);
+    int r = migrate_xml_define(text_of(xml, strlen(xml)), disk, 1, NULL, NULL, &edited, err);
 
     if (r < 0)
         return r;

@@ -278,7 +278,8 @@ int vm_migrate_xml(struct text xml, const struct vm_migrate_disk *disks, size_t 
 }
 
 int migrate_xml_define(struct text xml, const struct vm_migrate_disk *disks, size_t count,
-                       char **ret_xml, struct error *err)
+                       const char *plan_name, const uint8_t *plan_sha256, char **ret_xml,
+                       struct error *err)
 {
-    return edit(xml, disks, count, false, NULL, NULL, ret_xml, err);
+    return edit(xml, disks, count, false, plan_name, plan_sha256, ret_xml, err);
 }

@@ -11,11 +11,12 @@ void migrate_layer_release(struct vm_layer *layer);
 int migrate_chains_parse(struct text xml, struct vm_chains *ret_chains, struct error *err);
 
 /*
- * As vm_migrate_xml() without a plan; but what lies below a disk's top layer is said
+ * As vm_migrate_xml(); but what lies below a disk's top layer is said
  * only where the XML said it all, down to the end: a definition leaves that to the images.
  */
 int migrate_xml_define(struct text xml, const struct vm_migrate_disk *disks, size_t count,
-                       char **ret_xml, struct error *err);
+                       const char *plan_name, const uint8_t *plan_sha256, char **ret_xml,
+                       struct error *err);
 
 /*
  * XML of a snapshot that puts these overlays on these disks, and leaves all other disks of

@@ -108,7 +108,7 @@ static void a_definition_says_no_more_of_layers_than_before(void **state)
                       "<source file=\"/i/a.raw\"/><target dev=\"vda\"/>%s</disk></devices>"
                       "</domain>",
                       tails[i][1]);
-        assert_int_equal(migrate_xml_define(text(xml), &vda_flat, 1, &found, NULL), 0);
+        assert_int_equal(migrate_xml_define(text(xml), &vda_flat, 1, NULL, NULL, &found, NULL), 0);
         assert_string_equal(found, expected);
     }
 }
