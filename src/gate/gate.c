@@ -159,6 +159,14 @@ static void leave_to_builder(const struct work *work)
     gate_give(work->answer_fd, &answer);
 }
 
+/* Disks that shall be built are not there, so this does not pass: who builds them says why. */
+static bool has_plan(const struct work *work)
+{
+    CLEANUP(vm_incoming_release) struct vm_incoming vm = {.name = NULL};
+
+    return read_vm(work, &vm, NULL) == 0 && vm.plan_name != NULL;
+}
+
 static void work_with_config(struct work *work, const struct config *config)
 {
     CLEANUP(vm_incoming_release) struct vm_incoming vm = {.name = NULL};
@@ -166,8 +174,12 @@ static void work_with_config(struct work *work, const struct config *config)
     struct error err = {""};
     int rc;
 
+    /* That no VM is judged does not mean that none is built. */
     if (config->hook.policy == CONFIG_OFF) {
-        gate_give(work->answer_fd, &answer);
+        if (has_plan(work))
+            leave_to_builder(work);
+        else
+            gate_give(work->answer_fd, &answer);
         return;
     }
     work->log = (struct log_targets){.syslog = config->hook.log.syslog,
@@ -184,14 +196,6 @@ static void work_with_config(struct work *work, const struct config *config)
     } else {
         pass_by_error(work, &err);
     }
-}
-
-/* Disks that shall be built are not there, so this does not pass: who builds them says why. */
-static bool has_plan(const struct work *work)
-{
-    CLEANUP(vm_incoming_release) struct vm_incoming vm = {.name = NULL};
-
-    return read_vm(work, &vm, NULL) == 0 && vm.plan_name != NULL;
 }
 
 /* The child. */

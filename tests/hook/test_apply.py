@@ -198,11 +198,12 @@ class Success(Build):
             shutil.rmtree(self.state)
         self.assertEqual(self.requests(), [])
 
-    def test_off_does_nothing(self):
-        self.configure("off")
+    def test_off_judges_nothing_but_builds(self):
+        self.usual()
+        os.unlink(self.disk)
+        self.configure("off", "unknown = refuse")
         self.assertEqual(self.ask(self.planned(self.plan())), (0, ""))
-        self.assertFalse(os.path.exists(self.disk))
-        self.assertEqual((self.incoming / f"{PLAN_NAME}.progress").read_bytes(), bytes(512))
+        self.is_built()
 
     def test_nobody_needs_to_look(self):
         """Without a record of progress none is made; one that is no such record is left alone."""
