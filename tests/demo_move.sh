@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The part of `make demo` about moving: on the bed of three libvirt hosts, where it can be brought up,
-# a choice, a migration that the hook refuses and one that it lets pass; elsewhere the hook's verdict on
-# recorded input. The bed is gone afterwards.
+# a choice, a migration that the hook refuses, and one by setmov migrate, there and back; elsewhere the
+# hook's verdict on recorded input. The bed is gone afterwards.
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 HOSTS=(alpha beta gamma)
@@ -81,11 +81,17 @@ on_the_bed()
     on alpha virsh migrate --live --persistent --undefinesource --copy-storage-all vm1 qemu+tcp://beta/system &&
         fail "beta's hook let the migration pass"
 
-    title "To gamma: nothing is in the way"
-    on alpha virsh migrate --live --persistent --undefinesource --copy-storage-all vm1 qemu+tcp://gamma/system ||
-        fail "gamma's hook did not let the migration pass"
+    title "setmov migrate: it goes to gamma, and only what gamma lacks crosses the line"
+    on alpha setmov migrate vm1 || fail "setmov migrate does not work"
     on gamma virsh list
     on gamma cat /var/log/setmov-hook.log
+
+    title "And back to alpha, where its old disk was kept"
+    on gamma setmov migrate vm1 --to alpha || fail "setmov migrate does not work on the way back"
+    on alpha virsh list
+    quietly bed ask alpha vm1 still
+    quietly bed shell alpha virsh suspend vm1
+    echo "records of the guest on its disk, none missing: $(bed check alpha vm1)"
     bed down
 }
 
