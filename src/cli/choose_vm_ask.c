@@ -140,7 +140,7 @@ static int take_answer(struct choose_vm *vm, struct choose_vm_host *host,
     for (size_t i = 0; i < question->obstacles.count && rc == 0; i++)
         rc = vm_lines_add(&host->obstacles, "%s", question->obstacles.lines[i]);
     for (size_t i = 0; i < question->unknown.count && rc == 0; i++)
-        rc = vm_lines_add(&host->notes, "%s", question->unknown.lines[i]);
+        rc = vm_lines_add(&host->notes, "cannot be told: %s", question->unknown.lines[i]);
     return rc;
 }
 

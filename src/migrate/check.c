@@ -243,7 +243,7 @@ static int ask_there(struct migration *migration, const char *own_uuid, struct e
         rc = error_set(err, -EINVAL, "%s cannot go to %s: %s", migration->vm.name, migration->name,
                        obstacles.lines[0]);
     for (size_t i = 0; i < unknown.count && rc == 0; i++)
-        migration_note(migration, "%s: %s", migration->name, unknown.lines[i]);
+        migration_note(migration, "%s: cannot be told: %s", migration->name, unknown.lines[i]);
     vm_lines_release(&obstacles);
     vm_lines_release(&unknown);
     return rc;

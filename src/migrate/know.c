@@ -11,8 +11,6 @@
 
 /* What blocks that are sent come to, compressed, of their length: for choosing only. */
 #define PACKED_OF_ONE 0.4
-/* Hosts that were read so short a time ago are not asked again. */
-#define FRESH_S 60
 
 /* ---- kinds ------------------------------------------------------------------------------- */
 
@@ -81,7 +79,7 @@ static int sync_host(struct migration *migration, struct error *err)
 {
     const char *only[] = {migration->host->name, NULL};
     struct peers_options options = {
-        .max_age_s = FRESH_S, .only = only, .stopped = migration_stopped, .context = migration};
+        .only = only, .stopped = migration_stopped, .context = migration};
     CLEANUP(cleanup_free)
     struct peers_result *results = calloc(migration->config->host_count + 1, sizeof(*results));
     size_t count = 0;
