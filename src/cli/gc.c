@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `setmov gc`: removes disk images that failed migrations left behind. */
+/* `setmov gc`: removes what migrations left behind. */
 #include "blocks.h"
 #include "configured.h"
 #include "logged.h"

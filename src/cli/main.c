@@ -26,7 +26,7 @@ static const struct command commands[] = {
     {"migrate", "move a VM, and send only the blocks that are missing there", command_migrate},
     {"requests", "carry out moves that a hook asked for", command_requests},
     {"recover", "undo or finish migrations that were left in the middle", command_recover},
-    {"gc", "remove disk images that failed migrations left behind", command_gc},
+    {"gc", "remove what migrations left behind", command_gc},
     {"help", "print this help, or that of a command", command_help},
 };
 

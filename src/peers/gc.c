@@ -384,9 +384,10 @@ static int judge_quota(struct gc *gc, bool **ret_over, struct error *err)
     for (size_t i = 0; i < gc->name_count && gc->kind->is_old; i++) {
         CLEANUP(catalog_lease_release) struct catalog_lease lease = {.path = NULL};
         struct gc_image image = {.directory = -1, .fd = -1};
+        struct error why = {""};
 
-        if (read_lease(gc, gc->names[i], &lease, NULL) == 0 &&
-            gc_image_open(gc->config, &lease, &image, NULL) == GC_LOOK_OK)
+        if (read_lease(gc, gc->names[i], &lease, &why) == 0 &&
+            gc_image_open(gc->config, &lease, &image, &why) == GC_LOOK_OK)
             images[i] = (struct gc_old){.device = image.device,
                                         .inode = image.inode,
                                         .bytes = image.bytes,

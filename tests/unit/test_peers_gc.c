@@ -93,6 +93,75 @@ static void unfinished_files_have_their_names(void **state)
     assert_false(gc_is_unfinished(""));
 }
 
+/* ---- old images --------------------------------------------------------------------- */
+
+static void the_oldest_go_until_the_others_fit(void **state)
+{
+    static const struct gc_old images[] = {
+        {7, 1, 30, .made_s = 3, .expires_s = 100}, {7, 2, 20, .made_s = 1, .expires_s = 100},
+        {7, 3, 50, .made_s = 2, .expires_s = 9}, /* it goes in any case */
+        {7, 4, 10, .made_s = 4, .expires_s = 100}, {7, 1, 30, .made_s = 5, .expires_s = 100},
+        {0, 0, 0, .made_s = 0, .expires_s = 0}, /* could not be looked at */
+    };
+    static const struct {
+        uint64_t quota;
+        const char *over; /* a letter each */
+    } rows[] = {
+        {0, "......"},  {1000, "......"}, {60, "......"}, {59, ".x...."},
+        {40, ".x...."}, {39, "xx...."},   {10, "xx...."}, {1, "xx.x.."},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        bool over[ARRAY_LENGTH(images)];
+        char found[ARRAY_LENGTH(images) + 1] = "";
+
+        gc_old_over_quota(images, ARRAY_LENGTH(images), 10, rows[i].quota, over);
+        for (size_t j = 0; j < ARRAY_LENGTH(images); j++)
+            found[j] = over[j] ? 'x' : '.';
+        assert_string_equal(found, rows[i].over);
+    }
+}
+
+/* ---- what migrations sent -------------------------------------------------------------- */
+
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void only_names_of_ours_are_taken(void **state)
+{
+    static const struct {
+        const char *name;
+        enum gc_sent kind;
+        const char *plan;
+    } rows[] = {
+        {"part-" HEX, GC_SENT_PART, NULL},
+        {"part-" HEX "0", GC_SENT_NONE, NULL},
+        {"part-", GC_SENT_NONE, NULL},
+        {"vm1-a.plan", GC_SENT_PLAN, "vm1-a"},
+        {"vm1-a.progress", GC_SENT_PLAN, "vm1-a"},
+        {"vm1-a.failed", GC_SENT_PLAN, "vm1-a"},
+        {"vm1-a.cancel", GC_SENT_PLAN, "vm1-a"},
+        {".plan", GC_SENT_NONE, NULL},
+        {".vm.plan", GC_SENT_NONE, NULL},
+        {"a.b.plan", GC_SENT_NONE, NULL},
+        {"vm1-a.plan2", GC_SENT_NONE, NULL},
+        {HEX HEX HEX ".plan", GC_SENT_NONE, NULL},
+    };
+    char plan[GC_PLAN_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        if (gc_sent_kind(rows[i].name, plan) != rows[i].kind)
+            fail_msg("%s", rows[i].name);
+        if (rows[i].plan != NULL)
+            assert_string_equal(plan, rows[i].plan);
+    }
+    assert_true(gc_is_blocks(HEX ".blocks"));
+    assert_false(gc_is_blocks(HEX ".block"));
+    assert_false(gc_is_blocks(HEX "0.blocks"));
+    assert_false(gc_is_blocks(".blocks"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +169,8 @@ int main(void)
         cmocka_unit_test(what_is_not_there_is_no_other_file),
         cmocka_unit_test(only_what_lies_below_a_directory_lies_there),
         cmocka_unit_test(unfinished_files_have_their_names),
+        cmocka_unit_test(the_oldest_go_until_the_others_fit),
+        cmocka_unit_test(only_names_of_ours_are_taken),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
