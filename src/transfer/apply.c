@@ -159,6 +159,14 @@ static int begin_parts(struct apply *apply, struct error *err)
                                     &apply->parts, err);
 }
 
+/* A size may be anything that somebody wrote; memory that is only promised kills later. */
+static bool has_memory_for(const struct transfer_image *image)
+{
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+    return image->virtual_size / TRANSFER_PIECE_BYTES < memory / 4 / TRANSFER_HASH_BYTES;
+}
+
 static int begin(struct apply *apply, struct error *err)
 {
     const struct transfer_plan *plan = apply->plan;
@@ -180,7 +188,8 @@ static int begin(struct apply *apply, struct error *err)
     memcpy(apply->donors.allowed, apply->options->directories,
            directory_count * sizeof(*apply->donors.allowed));
     for (size_t i = 0; i < plan->image_count; i++) {
-        if (transfer_content_init(&apply->images[i].content, plan->images[i].virtual_size) < 0)
+        if (!has_memory_for(&plan->images[i]) ||
+            transfer_content_init(&apply->images[i].content, plan->images[i].virtual_size) < 0)
             return error_set(err, -ENOMEM, "no memory for the digests of %s", plan->images[i].path);
     }
     return begin_parts(apply, err);

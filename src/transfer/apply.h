@@ -167,6 +167,15 @@ int apply_extent_failed(struct apply_worker *worker, size_t extent, const struct
 /* Are the images that are there what the plan says? */
 int apply_existing_check(struct apply *apply, struct error *err);
 
+/* ---- apply_lease.c ---- */
+
+/* Of an image that is finished. */
+int apply_lease_write(const struct apply *apply, struct apply_image *image, struct error *err);
+void apply_lease_drop(const struct apply *apply, struct apply_image *image);
+/* Of one that was there: if it has one. */
+int apply_lease_prolong(const struct apply *apply, const struct apply_image *image,
+                        struct error *err);
+
 /* ---- apply_publish.c ---- */
 
 int apply_publish(struct apply *apply, struct error *err);

@@ -2,66 +2,11 @@
 /* Whole images get their leases, and then their names: all of them or none. */
 #include "transfer/apply.h"
 
-#include "setmov/base_new_file.h"
-#include "setmov/catalog.h"
-#include "setmov/catalog_request.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-/* The lease is found by the image's path. The caller frees; NULL: no memory. */
-static char *lease_path(const struct apply *apply, const struct apply_image *image)
-{
-    char hash[CATALOG_HASH_BYTES];
-    char *path;
-
-    catalog_hash(image->plan->path, hash);
-    if (asprintf(&path, "%s/%s" CATALOG_LEASE_SUFFIX, apply->options->leases, hash) < 0)
-        return NULL;
-    return path;
-}
-
-/* The file was made before, which is how setmov gc knows that the lease means it. */
-static int write_lease(const struct apply *apply, struct apply_image *image, struct error *err)
-{
-    struct catalog_lease lease = {.vm = apply->plan->vm,
-                                  .path = image->plan->path,
-                                  .device = image->device,
-                                  .inode = image->inode,
-                                  .made_s = time(NULL)};
-    CLEANUP(cleanup_free) char *path = lease_path(apply, image);
-    CLEANUP(cleanup_free) char *text = NULL;
-    size_t length;
-    int rc;
-
-    if (path == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
-    if (apply->options->lease_s > (uint64_t)(INT64_MAX - lease.made_s))
-        lease.expires_s = INT64_MAX;
-    else
-        lease.expires_s = lease.made_s + (int64_t)apply->options->lease_s;
-    rc = catalog_lease_encode(&lease, &text, &length, err);
-    if (rc == 0)
-        rc = new_file_replace(path, text, length, true, err);
-    image->leased = rc == 0;
-    return rc;
-}
-
-static void drop_lease(const struct apply *apply, struct apply_image *image)
-{
-    CLEANUP(cleanup_free) char *path = NULL;
-
-    if (!image->leased)
-        return;
-    path = lease_path(apply, image);
-    if (path != NULL)
-        unlink(path);
-    image->leased = false;
-}
 
 /* Only the file that was made here. */
 static void take_back(const struct apply *apply, struct apply_image *image)
@@ -73,7 +18,7 @@ static void take_back(const struct apply *apply, struct apply_image *image)
         status.st_dev == image->device && status.st_ino == image->inode)
         unlinkat(image->directory, image->name, 0);
     image->published = false;
-    drop_lease(apply, image);
+    apply_lease_drop(apply, image);
 }
 
 static int finish_all(struct apply *apply, struct error *err)
@@ -99,8 +44,8 @@ static int lease_all(struct apply *apply, struct error *err)
     int rc = apply_directory_make(apply->options->leases, err);
 
     for (size_t i = 0; i < apply->plan->image_count && rc == 0; i++) {
-        if (apply->images[i].write != NULL)
-            rc = write_lease(apply, &apply->images[i], err);
+        rc = apply->images[i].write != NULL ? apply_lease_write(apply, &apply->images[i], err)
+                                            : apply_lease_prolong(apply, &apply->images[i], err);
     }
     return rc;
 }

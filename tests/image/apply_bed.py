@@ -92,7 +92,14 @@ class Host:
         assert {entry[0] for entry in before} <= {entry[0] for entry in self.seen()}, "something was removed"
 
     def leases(self):
-        return sorted(path.read_text() for path in (self.state / "leases").glob("*.lease"))
+        """The words of each lease's lines, by the path of its image."""
+        found = {}
+        for path in (self.state / "leases").glob("*.lease"):
+            lines = dict(line.split(" ", 1) for line in path.read_text().splitlines())
+            image, device, inode = lines["image"].split()
+            found[image] = {"device": int(device), "inode": int(inode), "made": int(lines["made"]),
+                            "expires": int(lines["expires"])}
+        return found
 
 
 class Extent:

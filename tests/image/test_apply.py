@@ -49,10 +49,9 @@ def raw_and_qcow2(work):
         assert (answer["local"], answer["replicated"]) == (figures["local"], figures["replicated"]), (answer, figures)
         same_as_source(host, target, form, host.source / name, form)
         status = os.stat(target)
-        lease = next(text for text in host.leases() if str(target) in text)
-        assert f"{status.st_dev} {status.st_ino}" in lease, lease
-        times = [int(word) for word in lease.split() if word.isdigit() and int(word) > 1600000000]
-        assert int(before) <= min(times) <= time.time() + 1 and max(times) - min(times) == 3600, lease
+        lease = host.leases()[str(target)]
+        assert (lease["device"], lease["inode"]) == (status.st_dev, status.st_ino), lease
+        assert int(before) <= lease["made"] <= time.time() + 1 and lease["expires"] - lease["made"] == 3600, lease
         assert os.listdir(host.state / "locks") == []
     assert sum(length for _, length in data_of_raw(host.images / "disk.raw")) <= \
         sum(length for _, length in data_of_raw(host.source / "disk.raw")), "holes were written"
@@ -115,17 +114,20 @@ def plan_clone(host, name, seed, **more):
 
 
 def linked_clones(work):
+    """Each has its own layer; the golden image is there once, and waits for the last of them."""
     host = Host(work)
     make_golden(host)
-    for number, name in enumerate(("one", "two")):
+    for number, name in enumerate(("one", "two", "three")):
         top = plan_clone(host, name, number + 1)
-        answer = host.serves(name=name)
-        assert len(answer["made"]) == 2 - number, answer
+        answer = host.serves("--lease", (100, 5000, 10)[number], name=name)
+        assert len(answer["made"]) == 2 - min(number, 1), answer
+        lease = host.leases()[str(host.images / "golden.qcow2")]
+        assert (lease["expires"] - lease["made"]) // 100 * 100 == (100, 5000, 5000)[number], lease
         info = json.loads(run("qemu-img", "info", "--output=json", top))
         assert info["full-backing-filename"] == str(host.images / "golden.qcow2")
         assert info["backing-filename-format"] == "qcow2"
         same_as_source(host, top, "qcow2", host.source / f"{name}.qcow2", "qcow2")
-    assert len(host.leases()) == 3
+    assert len(host.leases()) == 4
     # The zeroes hide what the golden image has there.
     mapped = json.loads(run("qemu-img", "map", "--output=json", host.images / "two.qcow2"))
     assert any(part["start"] <= 2 * MIB < part["start"] + part["length"] and part["zero"] and part["depth"] == 0
@@ -228,7 +230,7 @@ def all_or_none(work):
     assert answer["made"] == []
     assert os.listdir(host.images) == [images[1][1].name], os.listdir(host.images)
     assert images[1][1].read_text() == "mine"
-    assert host.leases() == [] and os.listdir(host.state / "locks") == []
+    assert host.leases() == {} and os.listdir(host.state / "locks") == []
 
 
 if __name__ == "__main__":

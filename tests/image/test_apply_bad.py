@@ -212,6 +212,7 @@ def names_that_are_taken(work):
     # The same content serves whoever shares it, and nobody else.
     target.write_bytes(other.read_bytes())
     assert host.serves(name="shared")["made"] == []
+    assert host.leases() == {}, "what is somebody's own got a lease"
     host.refuses(errno.EEXIST, target)
     # But not in another format, though a guest could see the same.
     target.unlink()
