@@ -19,7 +19,7 @@
 #include <libvirt/virterror.h>
 #include <time.h>
 
-#define POLL_NS (50 * 1000 * 1000)
+#define POLL_NS 50000000L
 
 /* ---- freezing ---------------------------------------------------------------------------- */
 

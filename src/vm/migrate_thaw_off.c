@@ -19,15 +19,14 @@
 /* The first line that it says; what follows is read, too, so that it does not wait for us. */
 static void read_message(int fd, char message[MESSAGE_BYTES])
 {
+    char beyond[256] = "";
     size_t length = 0;
-    char beyond[256];
-    ssize_t got;
 
     for (;;) {
         bool full = length + 1 >= MESSAGE_BYTES;
+        ssize_t got = read(fd, full ? beyond : message + length,
+                           full ? sizeof(beyond) : MESSAGE_BYTES - 1 - length);
 
-        got = read(fd, full ? beyond : message + length,
-                   full ? sizeof(beyond) : MESSAGE_BYTES - 1 - length);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
@@ -85,7 +84,7 @@ static int commit(const char *overlay, struct error *err)
     CLEANUP(cleanup_close) int reader = -1, writer = -1;
     char message[MESSAGE_BYTES] = "";
     int ends[2], r;
-    pid_t pid;
+    pid_t pid = -1;
 
     if (!owned)
         return error_set(err, -ENOMEM, "out of memory");

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 
 import bed
@@ -464,12 +465,44 @@ def check_offline(source, guest, uuid, to, layers):
     bed.poll(lambda: is_up(to, guest), 90, "it starts there")
 
 
-def check_clone_moved(source, guest, uuid, to, layers):
-    """Live, with its chain: the base stays as it is there."""
+def make_certificates(*hosts):
+    """For QEMU, where libvirt looks for them; libvirtd finds them when it starts."""
+    directory = tempfile.mkdtemp(prefix="setmov-pki-")
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=directory, check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=bed", "-keyout", "ca.key",
+            "-out", "ca-cert.pem", "-addext", "keyUsage=critical,keyCertSign")
+    for host in hosts:
+        inside = host.path("/etc/pki/qemu")
+        os.makedirs(inside)
+        with open(f"{directory}/extensions", "w", encoding="ascii") as file:
+            file.write(f"subjectAltName=DNS:{host.name}\n")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={host.name}", "-keyout", "key", "-out", "request")
+        openssl("x509", "-req", "-in", "request", "-CA", "ca-cert.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                "-extfile", "extensions", "-out", "certificate")
+        for role in ("server", "client"):
+            shutil.copy(f"{directory}/key", f"{inside}/{role}-key.pem")
+            shutil.copy(f"{directory}/certificate", f"{inside}/{role}-cert.pem")
+        shutil.copy(f"{directory}/ca-cert.pem", inside)
+        host.libvirtd("stop")
+        host.libvirtd("start")
+    shutil.rmtree(directory)
+
+
+def check_clone_moved(source, guest, uuid, to, layers, without_certificates):
+    """Live, with its chain, by TLS: the base stays as it is there."""
     freeze(source, guest, uuid)
+    disk = "vda," + ",".join(layers)
+    stand_in(source, without_certificates, *(layer.split(":", 1)[1] for layer in layers))
+    Moving(source, guest, uuid, without_certificates, "tls=1", disk=disk).fails("EIO: .*credentials.*")
+    expect_where([source, without_certificates], uuid, ["running", "absent"], "without certificates")
+    for layer in layers:
+        remove(without_certificates, layer.split(":", 1)[1])
     stand_in(source, to, *(layer.split(":", 1)[1] for layer in layers))
     gold = os.stat(to.path(layers[-1].split(":", 1)[1])).st_mtime_ns
-    Moving(source, guest, uuid, to, FAST, disk="vda," + ",".join(layers)).succeeds()
+    Moving(source, guest, uuid, to, FAST, "tls=1", disk=disk).succeeds()
     expect_where([source, to], uuid, ["absent", "running"], "moved")
     expect_chain(to, uuid, layers, "there")
     counts_on(to, guest)
@@ -536,6 +569,7 @@ def run(hosts):
     alpha, beta, gamma = hosts.all
     for host in hosts.all:  # there is no plan: the disks are put there by this test
         host.hook("setmov", None)
+    make_certificates(alpha, gamma)
     clone = make_clone(alpha)
     alpha.writers("plain", "clone")
     plain, clone_uuid = identity(alpha, "plain"), identity(alpha, "clone")
@@ -552,7 +586,7 @@ def run(hosts):
     check_last_phase(alpha, "plain", plain, beta)
     check_moved(alpha, "plain", plain, beta)
     check_mirrored(beta, "plain", plain, alpha)
-    check_clone_moved(alpha, "clone", clone_uuid, gamma, clone)
+    check_clone_moved(alpha, "clone", clone_uuid, gamma, clone, beta)
     check_post_copy(gamma, "clone", clone_uuid, beta, clone)
     check_offline(beta, "clone", clone_uuid, gamma, clone)
 
