@@ -258,8 +258,7 @@ static void settle(struct assign *assign, size_t start, size_t end)
         first = rank < first ? rank : first;
         last = next;
     }
-    if (first < last)
-        take_over(assign, first, last, cost < filling + replaced);
+    take_over(assign, first, last, cost < filling + replaced);
 }
 
 static void settle_all(struct assign *assign)

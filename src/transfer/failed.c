@@ -104,7 +104,7 @@ int transfer_failed_encode(const struct transfer_failed *failed, uint8_t **ret_b
     }
     count = put_extents(failed, extents, bytes + HEAD_BYTES);
     part_count = put_parts(failed, parts, bytes + HEAD_BYTES + 8 * count);
-    memcpy(bytes, MAGIC, strlen(MAGIC));
+    memcpy(bytes, MAGIC, AT_VERSION);
     put_u32(bytes + AT_VERSION, VERSION);
     put_u32(bytes + AT_PARTS, (uint32_t)part_count);
     put_u64(bytes + AT_EXTENTS, count);
@@ -182,10 +182,11 @@ int transfer_failed_decode(const void *bytes, size_t length, const struct transf
     failed.parts = calloc(failed.part_count + 1, sizeof(*failed.parts));
     failed.capacity = failed.count + 1;
     failed.part_capacity = failed.part_count + 1;
-    if (failed.extents == NULL || failed.parts == NULL)
-        rc = error_set(err, -ENOMEM, "out of memory");
-    if (rc == 0)
-        rc = take_extents(at + HEAD_BYTES, plan, &failed, err);
+    if (failed.extents == NULL || failed.parts == NULL) {
+        transfer_failed_release(&failed);
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    rc = take_extents(at + HEAD_BYTES, plan, &failed, err);
     if (rc == 0)
         rc = take_parts(at + HEAD_BYTES + 8 * failed.count, plan, &failed, err);
     if (rc < 0) {

@@ -107,21 +107,12 @@ static bool continues(const struct transfer_extent *last, const struct transfer_
            (extent->kind != TRANSFER_COPY || length <= TRANSFER_COPY_MAX);
 }
 
-/* Does it still come from what lies before it when it is so much longer? */
-static bool stays_behind(const struct make_facts *facts, const struct transfer_extent *last,
-                         const struct transfer_extent *extent)
-{
-    return extent->kind != TRANSFER_REPLICATE || extent->source != facts->image ||
-           last->from + last->length + extent->length <= last->offset;
-}
-
-static int put(struct make_draft *draft, const struct make_facts *facts,
-               const struct transfer_extent *extent)
+static int put(struct make_draft *draft, const struct transfer_extent *extent)
 {
     struct transfer_extent *last = last_extent(draft);
     int rc;
 
-    if (continues(last, extent) && stays_behind(facts, last, extent)) {
+    if (continues(last, extent)) {
         last->length += extent->length;
         return 0;
     }
@@ -159,7 +150,9 @@ static void count_block(struct transfer_figures *figures, const struct transfer_
 
 /*
  * A block whose digest has the number `found`. A later one of its kind is
- * replicated, but for where that would break off a longer extent.
+ * replicated, but for where that would break off a longer extent. What is
+ * replicated are first ones, and none of those lies in an extent of later ones:
+ * no extent reaches into what it comes from.
  */
 static int put_block(struct make_draft *draft, const struct make_facts *facts,
                      struct transfer_extent extent, size_t found, struct error *err)
@@ -180,7 +173,7 @@ static int put_block(struct make_draft *draft, const struct make_facts *facts,
         extent.from = first * block_size;
     }
     count_block(&draft->figures, &extent);
-    return put(draft, facts, &extent);
+    return put(draft, &extent);
 }
 
 /* Bytes that are not a whole block, of a layer that lies on another, and zeroes of such a one. */
@@ -201,7 +194,7 @@ static int put_plain(struct make_draft *draft, const struct make_facts *facts,
         extent.source = 0;
     }
     count_block(&draft->figures, &extent);
-    return facts->is_layer || extent.kind != TRANSFER_ZERO ? put(draft, facts, &extent) : 0;
+    return facts->is_layer || extent.kind != TRANSFER_ZERO ? put(draft, &extent) : 0;
 }
 
 static int put_range(struct make_draft *draft, const struct make_facts *facts,

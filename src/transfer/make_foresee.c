@@ -71,10 +71,11 @@ int make_assign(struct assign *assign, const struct fingerprint_view *own,
 
 /* ---- figures ---- */
 
-static void count_digest(const struct assign *assign, size_t i, struct transfer_figures *figures)
+static void count_digest(const struct assign *assign, const struct fingerprint_view *own, size_t i,
+                         struct transfer_figures *figures)
 {
-    uint64_t block_size = assign->own->block_size;
-    uint64_t times = fingerprint_multiplicity(assign->own, i);
+    uint64_t block_size = own->block_size;
+    uint64_t times = fingerprint_multiplicity(own, i);
 
     if (times == 0)
         times = 1; /* a fingerprint that lies */
@@ -117,7 +118,7 @@ int transfer_foresee(const struct fingerprint_view *own, const struct transfer_s
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < own->totals.distinct; i++)
-        count_digest(&assign, i, &figures);
+        count_digest(&assign, own, i, &figures);
     extents = assign_count(&assign);
     figures.plan_bytes = make_plan_bytes(
         extents.sent + extents.copied + extents.reused + extents.replicated, extents.copied);

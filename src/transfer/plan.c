@@ -54,7 +54,7 @@ void transfer_part_name(const uint8_t sha256[TRANSFER_HASH_BYTES],
     static const char digits[] = "0123456789abcdef";
     char *at = ret_name + strlen(TRANSFER_PART_PREFIX);
 
-    memcpy(ret_name, TRANSFER_PART_PREFIX, strlen(TRANSFER_PART_PREFIX));
+    (void)string_copy(ret_name, TRANSFER_PART_NAME_BYTES, TRANSFER_PART_PREFIX);
     for (size_t i = 0; i < TRANSFER_HASH_BYTES; i++) {
         *at++ = digits[sha256[i] >> 4];
         *at++ = digits[sha256[i] & 15];

@@ -236,7 +236,7 @@ static bool take_extent(struct bytes columns[PLAN_COLUMNS], uint64_t end_before,
         gap = take_bytes_number(&columns[PLAN_GAPS], plan->block_size);
     if ((tag & PLAN_TAG_SOURCE) != 0)
         source = take_number(&columns[PLAN_SOURCES]);
-    length = tag / PLAN_TAG_BLOCKS * plan->block_size;
+    length = (uint64_t)(tag / PLAN_TAG_BLOCKS) * plan->block_size;
     if (length == 0)
         length = take_bytes_number(&columns[PLAN_LENGTHS], plan->block_size);
     if (gap > PLAN_PLACE_MAX || length == 0 || length > TRANSFER_PIECE_BYTES ||

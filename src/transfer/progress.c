@@ -22,7 +22,7 @@ void transfer_progress_encode(const struct transfer_progress *progress,
     uint8_t *at = ret_bytes;
 
     memset(at, 0, TRANSFER_PROGRESS_BYTES);
-    memcpy(at, MAGIC, strlen(MAGIC));
+    memcpy(at, MAGIC, AT_VERSION);
     put_u32(at + AT_VERSION, VERSION);
     put_u32(at + AT_PHASE, (uint32_t)progress->phase);
     put_u64(at + AT_DONE, progress->bytes_done);

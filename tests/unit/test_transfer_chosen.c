@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which source a plan chooses for each block, and what ends the making of one. */
 
+#include "made_fingerprint.h"
 #include "transfer_world.h"
 
 /* ---- by hand: what is chosen ---- */
 
 #define BLOCK 512
 
-/* An image of blocks, each of which is a number over and over; 0: zeroes. */
-static void set_disk(struct world *world, size_t number, const char *blocks)
+/* An image of blocks, each of which is a letter over and over; a point: zeroes. */
+static void set_short_disk(struct world *world, size_t number, const char *blocks, size_t last)
 {
     struct disk *disk = &world->disks[number];
 
-    disk->size = strlen(blocks) * BLOCK;
-    disk->bytes = memory(disk->size);
+    disk->size = (strlen(blocks) - 1) * BLOCK + last;
+    disk->bytes = memory(strlen(blocks) * BLOCK);
     for (size_t i = 0; blocks[i] != '\0'; i++)
         memset(disk->bytes + i * BLOCK, blocks[i] == '.' ? 0 : blocks[i], BLOCK);
     open_disk(disk, (unsigned)number, DIGEST_SHA256, BLOCK, NULL);
@@ -21,6 +22,11 @@ static void set_disk(struct world *world, size_t number, const char *blocks)
         assert_true(string_format(world->ids[number - 1], 33, "%032zx", number - 1));
         world->donors = number;
     }
+}
+
+static void set_disk(struct world *world, size_t number, const char *blocks)
+{
+    set_short_disk(world, number, blocks, BLOCK);
 }
 
 /* "C0@4+2": two blocks copied from block 4 of the plan's donor 0; S sent, R replicated, P a part. */
@@ -122,6 +128,81 @@ static void test_later_copies(void **unused)
     /* A copy that goes on is not broken off. */
     assert_plan("bXab", DONORS_ARE("ab"), NULL, " C0@1+1 S+1 C0@0+2");
     assert_plan("abXab", DONORS_ARE("ab"), NULL, " C0@0+2 S+1 R0@0+2");
+}
+
+/* The last block of an image may be short: it is compared as if zeroes followed. */
+static void test_short_last_blocks(void **unused)
+{
+    struct world *world = (struct world *)(void *)memory(sizeof(*world));
+    struct transfer_plan plan;
+    struct error err = {""};
+    const struct transfer_extent *last;
+
+    (void)unused;
+    world->kind = DIGEST_SHA256;
+    world->block_size = BLOCK;
+    set_short_disk(world, OWN, "abc", 100);
+    set_short_disk(world, 1, "xc", 100);
+    assert_int_equal(make_by_hand(world, &plan, NULL, &err), 0);
+    assert_int_equal(plan.images[0].extent_count, 2);
+    last = &plan.images[0].extents[1];
+    assert_true(last->kind == TRANSFER_COPY && last->length == 100 && last->from == BLOCK);
+    check_encoded(&plan);
+    transfer_plan_release(&plan);
+    release_world(world);
+    /* Zeroes are behind the end of a donor, but nothing is behind that of an image of the plan. */
+    set_disk(world, OWN, "ab");
+    memset(world->disks[OWN].bytes + BLOCK + 100, 0, BLOCK - 100);
+    fingerprint_file_close(world->disks[OWN].fingerprint);
+    image_close(world->disks[OWN].image);
+    open_disk(&world->disks[OWN], OWN, DIGEST_SHA256, BLOCK, NULL);
+    world->donors = 0;
+    set_short_disk(world, 1 + DONORS, "xb", 100);
+    world->earlier = 1;
+    assert_int_equal(make_by_hand(world, &plan, NULL, &err), 0);
+    assert_int_equal(plan.images[1].extent_count, 1);
+    assert_int_equal(plan.images[1].extents[0].kind, TRANSFER_SENT);
+    transfer_plan_release(&plan);
+    release_world(world);
+    free(world);
+}
+
+/* 24 MiB by one thread and by several: the same plan, with no copy that is too long. */
+static void test_threads_make_one_plan(void **unused)
+{
+    struct world *world = (struct world *)(void *)memory(sizeof(*world));
+    size_t count = (size_t)24 << 11, lengths[2] = {0};
+    uint8_t *bytes[2] = {NULL};
+    uint64_t random = 5;
+
+    (void)unused;
+    world->kind = DIGEST_SHA256;
+    world->block_size = BLOCK;
+    world->disks[OWN].size = count * BLOCK;
+    world->disks[OWN].bytes = memory(count * BLOCK);
+    for (size_t i = 0; i < count; i++)
+        put_u64(world->disks[OWN].bytes + i * BLOCK, made_random(&random));
+    open_disk(&world->disks[OWN], OWN, DIGEST_SHA256, BLOCK, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        struct transfer_make_options options = {.threads = i == 0 ? 1 : 5};
+        struct transfer_plan plan;
+        struct error err = {""};
+
+        world->disks[1] = world->disks[OWN];
+        world->donors = 1;
+        memcpy(world->ids[0], "0123456789abcdef0123456789abcdef", 33);
+        assert_int_equal(make_by_hand(world, &plan, &options, &err), 0);
+        assert_int_equal(plan.images[0].extent_count, 24 * 4);
+        assert_int_equal(transfer_plan_encode(&plan, &bytes[i], &lengths[i], &err), 0);
+        transfer_plan_release(&plan);
+    }
+    assert_int_equal(lengths[0], lengths[1]);
+    assert_memory_equal(bytes[0], bytes[1], lengths[0]);
+    free(bytes[0]);
+    free(bytes[1]);
+    world->disks[1] = (struct disk){0};
+    release_world(world);
+    free(world);
 }
 
 static void test_known_parts_are_used_again(void **unused)
@@ -275,6 +356,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_chosen),
         cmocka_unit_test(test_later_copies),
+        cmocka_unit_test(test_short_last_blocks),
+        cmocka_unit_test(test_threads_make_one_plan),
         cmocka_unit_test(test_known_parts_are_used_again),
         cmocka_unit_test(test_an_image_that_changed_is_stale),
         cmocka_unit_test(test_it_can_be_stopped),

@@ -534,7 +534,7 @@ static void test_plans_are_small(void **unused)
     (void)unused;
     plan.images[1].extent_count = 0;
     plan.images[0].virtual_size = count * 4 * BLOCK;
-    plan.parts[0].raw_length = count * BLOCK;
+    plan.parts[0].raw_length = 2 * count * BLOCK;
     free(plan.images[0].extents);
     plan.images[0].extents = memory(count, sizeof(struct transfer_extent));
     plan.images[0].extent_count = count;
@@ -547,9 +547,13 @@ static void test_plans_are_small(void **unused)
                                            .from = i * 4 * BLOCK + 10 * MIB,
                                            .kind = TRANSFER_COPY};
         if (i % 2 == 0) {
-            *extent = (struct transfer_extent){
-                .offset = i * 4 * BLOCK, .length = BLOCK, .from = from, .kind = TRANSFER_SENT};
-            from += BLOCK;
+            uint32_t blocks = (uint32_t)(1 + (i * 2654435761U >> 16) % 3);
+
+            *extent = (struct transfer_extent){.offset = i * 4 * BLOCK,
+                                               .length = blocks * BLOCK,
+                                               .from = from,
+                                               .kind = TRANSFER_SENT};
+            from += (uint64_t)blocks * BLOCK;
         }
     }
     assert_int_equal(transfer_plan_encode(&plan, &bytes, &length, NULL), 0);
