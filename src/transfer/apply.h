@@ -133,8 +133,8 @@ void apply_unlock_all(struct apply *apply);
 /* ---- apply_donor.c ---- */
 
 /* -ESTALE: it cannot be had. -ECANCELED. Any thread. */
-int apply_donor_acquire(struct apply *apply, uint32_t donor, struct image **ret_image);
-void apply_donor_release(struct apply *apply, uint32_t donor);
+int apply_donor_acquire(struct apply *apply, uint32_t number, struct image **ret_image);
+void apply_donor_release(struct apply *apply, uint32_t number);
 /* Opens one that is wanted: only by the thread that called, which has the mutex. False: none is. */
 bool apply_donor_serve(struct apply *apply);
 void apply_donor_interrupt_all(struct apply *apply);
@@ -157,9 +157,9 @@ int apply_wait_for_piece(struct apply_worker *worker, size_t image, uint64_t off
 
 int apply_piece_build(struct apply_worker *worker, struct error *err);
 /* ---- apply_copy.c ---- */
-int apply_copy(struct apply_worker *worker, size_t extent, struct error *err);
+int apply_copy(struct apply_worker *worker, size_t number, struct error *err);
 /* The extent, or the part, does not hold. `why` is kept of the first. */
-int apply_extent_failed(struct apply_worker *worker, size_t extent, const struct error *why,
+int apply_extent_failed(struct apply_worker *worker, size_t number, const struct error *why,
                         struct error *err);
 
 /* ---- apply_existing.c ---- */

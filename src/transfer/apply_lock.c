@@ -100,20 +100,14 @@ static void sweep(int directory)
     closedir(entries);
 }
 
-int apply_lock_all(struct apply *apply, struct error *err)
+static int lock_in_order(struct apply *apply, int directory, struct error *err)
 {
     size_t count = apply->plan->image_count;
-    CLEANUP(cleanup_free) struct lock_name *names = calloc(count, sizeof(*names));
-    CLEANUP(cleanup_close) int directory = -1;
-    int rc = names == NULL ? error_set(err, -ENOMEM, "out of memory")
-                           : apply_directory_make(apply->options->locks, err);
+    CLEANUP(cleanup_free) struct lock_name *names = calloc(count + 1, sizeof(*names));
+    int rc = 0;
 
-    if (rc < 0)
-        return rc;
-    directory = open(apply->options->locks, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0)
-        return error_set(err, -errno, "%s: %s", apply->options->locks, strerror(errno));
-    sweep(directory);
+    if (names == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < count; i++) {
         catalog_hash(apply->images[i].plan->path, names[i].text);
         string_copy(names[i].text + strlen(names[i].text), sizeof(SUFFIX), SUFFIX);
@@ -126,6 +120,20 @@ int apply_lock_all(struct apply *apply, struct error *err)
                              apply->images[names[i].image].plan->path)
                  : lock_one(apply, directory, &names[i], err);
     return rc;
+}
+
+int apply_lock_all(struct apply *apply, struct error *err)
+{
+    CLEANUP(cleanup_close) int directory = -1;
+    int rc = apply_directory_make(apply->options->locks, err);
+
+    if (rc < 0)
+        return rc;
+    directory = open(apply->options->locks, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return error_set(err, -errno, "%s: %s", apply->options->locks, strerror(errno));
+    sweep(directory);
+    return lock_in_order(apply, directory, err);
 }
 
 void apply_unlock_all(struct apply *apply)

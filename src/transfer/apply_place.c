@@ -57,39 +57,47 @@ static const char *find_root(const struct transfer_apply_options *options, const
     return found;
 }
 
+/* One step down; -ELOOP where it is a link. */
+static int open_below(int directory, const char *name, size_t length)
+{
+    CLEANUP(cleanup_free) char *copy = strndup(name, length);
+    struct stat status;
+    int fd;
+
+    if (copy == NULL)
+        return -ENOMEM;
+    fd = openat(directory, copy, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    if (errno == ENOTDIR && fstatat(directory, copy, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISLNK(status.st_mode))
+        return -ELOOP;
+    return -errno;
+}
+
 /* The directory of `image`, name by name from the root on, so that no link leads elsewhere. */
 static int open_directory(const struct apply_image *image, struct error *err)
 {
     const char *path = image->plan->path, *at = path + name_length(image->root);
-    CLEANUP(cleanup_close) int fd = open(image->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int ret;
+    int fd = open(image->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
         return error_set(err, -errno, "%s cannot be made: %s: %s", path, image->root,
                          strerror(errno));
     while (++at != image->name) {
         size_t length = strcspn(at, "/");
-        CLEANUP(cleanup_free) char *name = strndup(at, length);
-        int next =
-            name == NULL ? -1 : openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        struct stat status;
+        int next = open_below(fd, at, length);
 
-        if (next < 0 && name != NULL && errno == ENOTDIR &&
-            fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode))
-            errno = ELOOP;
-        if (next < 0 && errno == ELOOP)
-            return error_set(err, -ELOOP, "%s cannot be made: %.*s is a symbolic link", path,
-                             (int)(at + length - path), path);
-        if (next < 0)
-            return error_set(err, -errno, "%s cannot be made: %.*s: %s", path,
-                             (int)(at + length - path), path, strerror(errno));
         close(fd);
+        if (next < 0)
+            return error_set(err, next, "%s cannot be made: %.*s%s%s", path,
+                             (int)(at + length - path), path,
+                             next == -ELOOP ? " is a symbolic link" : ": ",
+                             next == -ELOOP ? "" : strerror(-next));
         fd = next;
         at += length;
     }
-    ret = fd;
-    fd = -1;
-    return ret;
+    return fd;
 }
 
 int apply_place_find(struct apply *apply, struct apply_image *image, struct error *err)

@@ -282,7 +282,7 @@ static int read_plan(const char *path, struct transfer_plan *ret_plan, struct er
 static int command_show(const char *path)
 {
     static const char *const kinds[] = {"zero", "copy", "replicate", "sent"};
-    struct transfer_plan plan;
+    struct transfer_plan plan = {.vm_name = NULL};
     struct error err = {""};
 
     if (complain(read_plan(path, &plan, &err), &err) < 0)
@@ -349,7 +349,7 @@ static int apply_plan(const char *path, struct transfer_apply_options *options, 
 {
     CLEANUP(cleanup_free) char *incoming = strdup(path), *leases = NULL, *locks = NULL;
     struct transfer_apply_result result;
-    struct transfer_plan plan;
+    struct transfer_plan plan = {.vm_name = NULL};
     struct error err = {""};
     int rc;
 

@@ -178,20 +178,25 @@ def big_plan(host, count=1, size=192):
     return images
 
 
+def until_it_builds(host):
+    """A run that has built something and has much left to build."""
+    process = subprocess.Popen(host.command("--progress", "--threads", "1"), stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    while int(process.stderr.readline().split()[1]) == 0:
+        pass
+    return process
+
+
 def killed(work):
     """Nothing is left of the image, and the next run finds its way."""
     host = Host(work)
     big_plan(host)
     before = host.seen()
-    process = subprocess.Popen(host.command("--progress", "--threads", "1"), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if int(line.split()[1]) > 0:
-            break
+    process = until_it_builds(host)
     servers = children(process.pid)
     process.kill()
-    assert process.wait(BOUND) < 0, "it was too fast"
-    process.stderr.close()
+    process.communicate(timeout=BOUND)
+    assert process.returncode < 0, "it was too fast"
     wait_for("the end of its servers", lambda: not any(os.path.exists(f"/proc/{pid}") for pid in servers))
     assert os.listdir(host.images) == []
     assert len(os.listdir(host.state / "locks")) == 1
@@ -208,9 +213,7 @@ def cancelled(work):
         answer = host.refuses(errno.ECANCELED, options=("--stop-at", at, "--threads", 1))
         assert answer["sent"] < total, "all was built before it ended"
     # Who waits for another one's lock can be stopped as well.
-    process = subprocess.Popen(host.command("--progress", "--threads", "1"), stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
-    process.stderr.readline()
+    process = until_it_builds(host)
     answer = host.apply("--stop-at", 0)
     assert answer["rc"] == errno.ECANCELED, answer
     output = process.communicate(timeout=BOUND)[0]
@@ -221,9 +224,7 @@ def all_or_none(work):
     """A name that is taken at the last moment costs the others theirs."""
     host = Host(work)
     images = big_plan(host, 2, 96)
-    process = subprocess.Popen(host.command("--progress", "--threads", "1"), stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
-    process.stderr.readline()
+    process = until_it_builds(host)
     images[1][1].write_text("mine")
     answer = json.loads(process.communicate(timeout=BOUND)[0])
     assert answer["rc"] == errno.EEXIST and str(images[1][1]) in answer["error"], answer
