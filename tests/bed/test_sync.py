@@ -206,6 +206,32 @@ def check_pool(host):
     index(host)
 
 
+def check_incoming(host):
+    """VMs bring their blocks into a pool that is root's alone; where it cannot be one, the index is offered all the same."""
+    directory, pool = "/var/lib/setmov/incoming", "setmov-incoming"
+
+    def is_private():
+        return os.stat(host.path(directory)).st_mode & 0o777 == 0o700
+
+    index(host)
+    bed.require(pool in host.virsh("pool-list", "--autostart", "--name").split() and is_private(), "no pool for what comes")
+    # What lies there is no image, though libvirt lists it.
+    put(host, f"{directory}/part-x", b"x" * MIB)
+    host.virsh("pool-refresh", pool)
+    before = fingerprints(host)
+    os.chmod(host.path(directory), 0o755)
+    index(host)
+    bed.require(fingerprints(host) == before and is_private(), f"{fingerprints(host)}, not {before}")
+    os.unlink(host.path(f"{directory}/part-x"))
+    host.virsh("pool-destroy", pool)
+    host.virsh("pool-undefine", pool)
+    host.virsh("pool-create-as", pool, "dir", "--target", "/var/lib/other")
+    done = index(host, status=1)
+    bed.require("/var/lib/other" in done.err and done.err.count("\n") == 1 and "offered to peers: " in done.out, done)
+    host.virsh("pool-destroy", pool)
+    index(host)
+
+
 def check_copy(host, peer):
     """What is kept of the peer's fingerprints: heads, layers and sketches as they are there, holes for the rest."""
     bed.require(kept(host, peer.name) == fingerprints(peer), f"{kept(host, peer.name)} of {peer.name} are kept")
@@ -511,6 +537,7 @@ def run(hosts):
         check_offer(host)
     check_old_manifest(gamma)
     check_pool(gamma)
+    check_incoming(gamma)
     check_first(alpha, (beta, gamma))
     check_changes(alpha, beta, gamma)
     check_repair(alpha, beta)
