@@ -100,7 +100,8 @@ static int set_directory(struct gc *gc, const struct kind *kind, struct error *e
     if (asprintf(&gc->directory, "%s/%s", gc->config->setmov.state, kind->directory) >= 0)
         return 0;
     gc->directory = NULL;
-    return error_set(err, -ENOMEM, "out of memory");
+    error_set(err, -ENOMEM, "out of memory");
+    return -ENOMEM;
 }
 
 static int take_lock(struct gc *gc, struct error *err)
@@ -172,11 +173,14 @@ static int read_lease(const struct gc *gc, const char *name, struct catalog_leas
 
     if (asprintf(&path, "%s/%s", gc->directory, name) < 0) {
         path = NULL;
-        return error_set(err, -ENOMEM, "out of memory");
+        error_set(err, -ENOMEM, "out of memory");
+        return -ENOMEM;
     }
     rc = file_read(AT_FDCWD, path, &buffer);
-    if (rc < 0)
-        return error_set(err, rc, "%s", strerror(-rc));
+    if (rc < 0) {
+        error_set(err, rc, "%s", strerror(-rc));
+        return rc;
+    }
     return catalog_lease_parse(text_of(buffer.bytes, buffer.length),
                                gc->kind->is_old ? "the record" : "the lease", ret_lease, err);
 }
@@ -379,7 +383,8 @@ static int judge_quota(struct gc *gc, bool **ret_over, struct error *err)
 
     if (images == NULL || over == NULL) {
         free(over);
-        return error_set(err, -ENOMEM, "out of memory");
+        error_set(err, -ENOMEM, "out of memory");
+        return -ENOMEM;
     }
     for (size_t i = 0; i < gc->name_count && gc->kind->is_old; i++) {
         CLEANUP(catalog_lease_release) struct catalog_lease lease = {.path = NULL};
