@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Stage image/: a disk image as the guest sees it, as runs of data. Raw files
- * and block devices are read directly, every other format through qemu-nbd
- * on a private UNIX socket and libnbd. Effects throughout.
+ * and block devices are read directly, other formats with the help of qemu-img
+ * and through qemu-nbd on a private UNIX socket and libnbd. Effects throughout.
  *
  * Thread safety: image_read, image_next_extent and image_interrupt may be called from
  * several threads on one image; open and close from one, which lives on in between

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The guard of the page cache: who reads slowly leaves nothing behind either. */
+/* The guard of the page cache: who reads slowly leaves nothing behind either; what was there is known. */
 #include "image/cache.h"
 
 #include <fcntl.h>
@@ -76,10 +76,47 @@ static void slow_reader_leaves_nothing(void **state)
     close(fd);
 }
 
+/* Of a page that is there, of others beside it, and of stretches where there is none. */
+static void what_was_not_there_is_known(void **state)
+{
+    const uint64_t there = 300 * MIB;
+    int fd = new_file();
+    void *mapping = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, (off_t)there);
+    struct cache_guard *of_whole, *of_parts;
+
+    (void)state;
+    assert_true(mapping != MAP_FAILED);
+    if (is_resident(fd, SLOW_AT) || mlock(mapping, PAGE) < 0) {
+        close(fd);
+        skip(); /* this file system keeps its pages, or none may be kept */
+    }
+    of_whole = cache_guard_new_whole(fd, SIZE);
+    of_parts = cache_guard_new(fd, SIZE);
+    assert_non_null(of_whole);
+    assert_non_null(of_parts);
+    assert_false(cache_guard_lacked(of_whole, there, PAGE));
+    assert_true(cache_guard_lacked(of_whole, there - PAGE, 2 * PAGE));
+    assert_true(cache_guard_lacked(of_whole, there + PAGE, PAGE));
+    assert_true(cache_guard_lacked(of_whole, 0, MIB));
+    assert_true(cache_guard_lacked(of_whole, SIZE - PAGE, 2 * PAGE));
+    assert_false(cache_guard_lacked(of_whole, SIZE, PAGE));
+    assert_false(cache_guard_lacked(of_parts, 0, MIB)); /* it was not told of any */
+    cache_guard_before(of_parts, there, PAGE);
+    assert_false(cache_guard_lacked(of_parts, there, PAGE));
+    assert_true(cache_guard_lacked(of_parts, there + PAGE, PAGE));
+    assert_false(cache_guard_lacked(NULL, there, PAGE));
+    cache_guard_after(of_parts, there, PAGE);
+    cache_guard_free(of_parts);
+    cache_guard_free(of_whole);
+    munmap(mapping, PAGE);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slow_reader_leaves_nothing),
+        cmocka_unit_test(what_was_not_there_is_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
