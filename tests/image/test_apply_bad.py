@@ -293,8 +293,7 @@ def room(work):
     host.plan((host.source / "disk.raw", host.images / "disk.raw"), donors=False)
     host.refuses(errno.ENOSPC, 300 * BLOCK, 1 << 60, options=("--reserve", 1 << 60))
     # In a file system of 2 MiB there is room for one of them, not for two.
-    script = f"""mount -t tmpfs -o size=2m none {host.images} && exec "$@" """
-    inside = ["unshare", "--mount", "sh", "-c", script, "sh"]
+    inside = in_tmpfs(host, "2m")
     if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
         print("note: no mount namespace here, so no full disk")
         return
@@ -306,7 +305,46 @@ def room(work):
     assert done.returncode == 1 and f'"rc":{errno.ENOSPC},' in done.stdout and "large.raw" in done.stdout, done.stdout
 
 
+def in_tmpfs(host, size):
+    script = f"""mount -t tmpfs -o size={size} none {host.images} && exec "$@" """
+    return ["unshare", "--mount", "sh", "-c", script, "sh"]
+
+
+# Fills the disk once something was built, and says what is there in the end.
+FILL = """
+"$@" --progress --threads 1 2>"$FIFO" & run=$!
+exec 3<"$FIFO"
+while read -r word built total <&3; do [ "$built" = 0 ] || break; done
+dd if=/dev/zero of="$IMAGES/fill" bs=1M 2>/dev/null
+cat <&3 >/dev/null &
+wait $run
+ls -A "$IMAGES"
+"""
+
+
+def disk_fills_up(work):
+    """Somebody else takes the room that was there when it began."""
+    host = Host(work)
+    (work / "index").mkdir()
+    os.mkfifo(work / "fifo")
+    inside = in_tmpfs(host, "140m")
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
+        print("note: no mount namespace here, so no full disk")
+        return
+    write_at(host.source / "disk.raw", [(0, os.urandom(128 * MIB))], 128 * MIB)
+    for form in ("raw", "qcow2"):
+        run("qemu-img", "convert", "-f", "raw", "-O", form, host.source / "disk.raw", host.source / f"disk-{form}")
+        host.plan((host.source / f"disk-{form}", host.images / f"disk.{form}", f"format={form}"), donors=False,
+                  part=4 * MIB)
+        done = subprocess.run([*inside, "sh", "-c", FILL, "sh", *host.command()], capture_output=True, text=True,
+                              check=False, env={**os.environ, "FIFO": str(work / "fifo"), "IMAGES": str(host.images)})
+        answer, *there = done.stdout.splitlines()
+        assert json.loads(answer)["rc"] in (errno.ENOSPC, errno.EIO), answer
+        assert f"disk.{form}" in answer and there == ["fill"], done.stdout
+        assert host.leases() == {}
+
+
 if __name__ == "__main__":
     need("qemu-img", "qemu-nbd")
     main([donor_changed, donor_cut_short, donor_is_no_more, donor_lost_or_written_meanwhile, index_lies, planted_md5, parts_damaged,
-          all_failures_at_once, names_that_are_taken, paths_that_lead_outside, room])
+          all_failures_at_once, names_that_are_taken, paths_that_lead_outside, room, disk_fills_up])
