@@ -52,6 +52,9 @@ struct make_draft {
     struct make_record *records;
     size_t record_count, record_capacity;
     struct transfer_figures figures;
+    /* The same block over and over, up to now: its digest, from where, to where. */
+    size_t run_found;
+    uint64_t run_start, run_end;
     /* Of the piece at hand, by block: index of its digest, or one of these. */
     size_t found[MAKE_BLOCKS];
     const void *waiting[MAKE_BLOCKS];

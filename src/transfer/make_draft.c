@@ -149,10 +149,28 @@ static void count_block(struct transfer_figures *figures, const struct transfer_
 }
 
 /*
+ * Where a later block of its kind is replicated from: the first one, or, where the
+ * same block stands many times in a row, what stands before it, twice as much each
+ * time.
+ */
+static uint64_t replica_from(const struct make_draft *draft, const struct transfer_extent *extent,
+                             uint64_t first)
+{
+    const struct transfer_extent *last = last_extent(draft);
+
+    if (extent->offset == draft->run_start)
+        return first;
+    if (last != NULL && last->kind == TRANSFER_REPLICATE && last->source == extent->source &&
+        last->offset + last->length == extent->offset && last->from >= draft->run_start &&
+        last->from + last->length + extent->length <= last->offset)
+        return last->from + last->length;
+    return draft->run_start;
+}
+
+/*
  * A block whose digest has the number `found`. A later one of its kind is
- * replicated, but for where that would break off a longer extent. What is
- * replicated are first ones, and none of those lies in an extent of later ones:
- * no extent reaches into what it comes from.
+ * replicated, but for where that would break off a longer extent. First ones
+ * never lie in an extent of later ones, so none reaches into what it comes from.
  */
 static int put_block(struct make_draft *draft, const struct make_facts *facts,
                      struct transfer_extent extent, size_t found, struct error *err)
@@ -166,11 +184,15 @@ static int put_block(struct make_draft *draft, const struct make_facts *facts,
         return error_set(err, -ESTALE, "at byte %" PRIu64 " it is not what its fingerprint says",
                          extent.offset);
     from_source(facts, assign_source_of(facts->assign, found), &extent);
+    if (draft->run_found != found || draft->run_end != extent.offset)
+        draft->run_start = extent.offset;
+    draft->run_found = found;
+    draft->run_end = extent.offset + block_size;
     if (first < block && ((extent.kind == TRANSFER_SENT && extent.source == UINT32_MAX) ||
                           !continues(last_extent(draft), &extent))) {
         extent.kind = TRANSFER_REPLICATE;
         extent.source = facts->image;
-        extent.from = first * block_size;
+        extent.from = replica_from(draft, &extent, first * block_size);
     }
     count_block(&draft->figures, &extent);
     return put(draft, &extent);
@@ -261,6 +283,7 @@ static int draft_piece(struct make_draft *draft, const struct make_facts *facts,
         return rc;
     record = &draft->records[draft->record_count];
     *record = (struct make_record){piece->number, draft->extent_count, 0};
+    draft->run_end = UINT64_MAX; /* or the plan would depend on who took which piece */
     rc = find_blocks(draft, facts, piece, err);
     for (size_t r = 0; r < piece->range_count && rc == 0; r++)
         rc = put_range(draft, facts, piece, &piece->ranges[r], err);

@@ -121,8 +121,11 @@ static void test_later_copies(void **unused)
 {
     (void)unused;
     assert_plan("abab", NO_DONORS, NULL, " S+2 R0@0+2");
-    /* Never from what is not built yet: the third copies both before it, not itself. */
-    assert_plan("aaaa", NO_DONORS, NULL, " S+1 R0@0+1 R0@0+1 R0@0+1");
+    /* Never from what is not built yet; what stands many times doubles. */
+    assert_plan("aaaa", NO_DONORS, NULL, " S+1 R0@0+1 R0@0+2");
+    assert_plan("aaaaaaaaaaX", NO_DONORS, NULL, " S+1 R0@0+1 R0@0+2 R0@0+4 R0@0+2 S+1");
+    assert_plan("aXaaaaaaYaa", NO_DONORS, NULL,
+                " S+2 R0@0+1 R0@2+1 R0@2+2 R0@2+2 S+1 R0@0+1 R0@9+1");
     assert_plan("ababab", NO_DONORS, NULL, " S+2 R0@0+2 R0@0+2");
     assert_plan("abcabXabc", NO_DONORS, NULL, " S+3 R0@0+2 S+1 R0@0+3");
     /* A copy that goes on is not broken off. */

@@ -557,7 +557,7 @@ static void test_plans_are_small(void **unused)
         }
     }
     assert_int_equal(transfer_plan_encode(&plan, &bytes, &length, NULL), 0);
-    assert_in_range(length, count / 2 * 32, count / 2 * 32 + count / 4);
+    assert_in_range(length, count / 2 * 32, count / 2 * 32 + count / 20);
     free(bytes);
     transfer_plan_release(&plan);
 }
