@@ -91,7 +91,8 @@ void migrate_summary_release(struct migrate_summary *summary);
 /*
  * Moves it. On failure `err` has one line; all is undone then, or `left` says what
  * is not. `ret_summary` is there in any case, to be released. -ENOENT: no such
- * VM; -EINVAL, -ENOTSUP: it cannot move, or not there; -EBUSY: a migration of
+ * VM; -EINVAL, -ENOTSUP: it cannot move, or not there; -EPROTONOSUPPORT: the
+ * destination takes in no plans (it has no pool for them); -EBUSY: a migration of
  * this VM is under way, or its journal waits for `setmov recover`; -ECANCELED:
  * stopped; -EREMOTEIO: after the point of no return, and not known where the VM
  * is: nothing was undone.

@@ -39,6 +39,15 @@ struct peers_requests_options {
     bool list;                      /* nothing is done, but said what waits */
     bool (*stopped)(void *context); /* may be NULL */
     void (*event)(void *context, const struct peers_request_event *event);
+    /*
+     * Moves a VM of this host, which runs, to a configured host; called in a thread of
+     * its own, which is waited for, also when `stopped` says that it is to end.
+     * `ret_text` may get some words about it. -EPROTONOSUPPORT: it knows no way to
+     * there; then, and where this is NULL, libvirt alone does it, whole disks and all.
+     */
+    int (*move)(void *context, const struct uuid *vm, const struct config_host *host,
+                bool (*stopped)(void *context), void *stopped_context, char *ret_text, size_t size,
+                struct error *err);
     void *context;
 };
 

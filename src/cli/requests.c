@@ -2,8 +2,10 @@
 /* `setmov requests`: moves that a hook asked for, sent on or carried out. */
 #include "blocks.h"
 #include "configured.h"
+#include "human.h"
 #include "logged.h"
 #include "report_json.h"
+#include "setmov/migrate.h"
 #include "setmov/peers_requests.h"
 
 #include <errno.h>
@@ -121,6 +123,65 @@ static void take_event(void *context, const struct peers_request_event *event)
     fflush(stdout);
 }
 
+/* ---- moving --------------------------------------------------------------------------------- */
+
+struct moving {
+    const struct config *config;
+    const char *vm;
+    bool (*stopped)(void *context);
+    void *context;
+    bool to_stdout;
+};
+
+static void take_note(void *context, const char *line)
+{
+    const struct moving *moving = context;
+
+    logged_line(moving->config, LOG_INFO, moving->to_stdout, "%s: %s", moving->vm, line);
+}
+
+static bool ask_stopped(void *context)
+{
+    const struct moving *moving = context;
+
+    return moving->stopped(moving->context);
+}
+
+static int move(void *context, const struct uuid *vm, const struct config_host *host,
+                bool (*stopped)(void *context), void *stopped_context, char *ret_text, size_t size,
+                struct error *err)
+{
+    const struct outcome *outcome = context;
+    char uuid[UUID_TEXT_BYTES];
+    struct moving moving = {.config = outcome->config,
+                            .vm = uuid,
+                            .stopped = stopped,
+                            .context = stopped_context,
+                            .to_stdout = !outcome->json};
+    const struct migrate_options options = {.vm = uuid,
+                                            .to = host->name,
+                                            .note = take_note,
+                                            .stopped = ask_stopped,
+                                            .context = &moving};
+    struct migrate_summary summary;
+    int rc;
+
+    uuid_format(vm, uuid);
+    rc = migrate_run(outcome->config, &options, &summary, err);
+    if (rc == 0)
+        string_format(ret_text, size, "%s sent of disks of %s, and %s of memory",
+                      human_memory(summary.wire_bytes).text,
+                      human_memory(summary.copy_storage_all_bytes).text,
+                      human_memory(summary.memory_bytes).text);
+    for (size_t i = 0; i < summary.left.count; i++)
+        logged_line(outcome->config, LOG_WARNING, !outcome->json, "%s: left: %s", uuid,
+                    summary.left.lines[i]);
+    migrate_summary_release(&summary);
+    return rc;
+}
+
+/* ---- the command ------------------------------------------------------------------------------ */
+
 static int print_json(struct outcome *outcome)
 {
     struct json_object *root = json_object_new_object();
@@ -137,7 +198,12 @@ static int run(const struct config *config, const struct requests_options *optio
                               .requests = options->json ? json_object_new_array() : NULL,
                               .status = STATUS_OK};
     const struct peers_requests_options how = {
-        .list = options->list, .stopped = blocks_stopped, .event = take_event, .context = &outcome};
+        .list = options->list,
+        .stopped = blocks_stopped,
+        .event = take_event,
+        .move = move,
+        .context = &outcome,
+    };
     struct error err = {""};
     int rc = peers_requests(config, &how, &err);
 

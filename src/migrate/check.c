@@ -256,7 +256,7 @@ static int list_parts(struct migration *migration, struct error *err)
                              &migration->volumes, err);
 
     if (rc == -ENOENT)
-        return error_set(err, -ENOTSUP,
+        return error_set(err, -EPROTONOSUPPORT,
                          "%s has no pool %s that could take what is sent: run setmov index there",
                          migration->name, migration->incoming_pool);
     return rc < 0 ? error_prefix(err, rc, "%s", migration->name) : 0;

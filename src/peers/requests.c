@@ -342,14 +342,19 @@ static void fail(struct run *run, const struct item *item, const char *reason)
 
 static int move(struct run *run, const struct item *item, struct error *err)
 {
+    const struct requests_move how = {.vm = &item->request.vm, .host = item->verdict.host};
     double began_s = clock_monotonic_s();
     struct error why = {""};
-    char text[1024];
+    char text[1024], about[400] = "";
     int rc = begin(run, item, err);
 
     if (rc < 0)
         return rc;
-    rc = pay_visit(run, item, REQUESTS_VISIT_MOVE, MOVE_TIMEOUT_S, NULL, &why);
+    rc = -EPROTONOSUPPORT;
+    if (run->options->move != NULL)
+        rc = requests_move(run->options, &how, meanwhile, run, about, sizeof(about), &why);
+    if (rc == -EPROTONOSUPPORT)
+        rc = pay_visit(run, item, REQUESTS_VISIT_MOVE, MOVE_TIMEOUT_S, NULL, &why);
     if (rc == -ECANCELED)
         return error_set(err, rc, "stopped while %s was moved to %s", item->request.vm_name,
                          item->verdict.host->name);
@@ -357,8 +362,9 @@ static int move(struct run *run, const struct item *item, struct error *err)
         fail(run, item, why.text);
         return 0;
     }
-    string_format(text, sizeof(text), "moved to %s, as %s asked, in %.0f s",
-                  item->verdict.host->name, item->request.refuser, clock_monotonic_s() - began_s);
+    string_format(text, sizeof(text), "moved to %s, as %s asked, in %.0f s%s%s",
+                  item->verdict.host->name, item->request.refuser, clock_monotonic_s() - began_s,
+                  about[0] != '\0' ? ": " : "", about);
     (void)requests_note(&run->state, &item->request.vm, REQUESTS_DONE_SUFFIX, text, NULL);
     requests_report(run->options, item->name, &item->request, PEERS_REQUEST_MOVED, "%s", text);
     return 0;

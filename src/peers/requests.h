@@ -102,6 +102,17 @@ void requests_report(const struct peers_requests_options *options, const char *n
 int requests_list_all(const struct config *config, const struct peers_requests_options *options,
                       struct error *err);
 
+/* ---- moving (requests_move.c) ------------------------------------------------------------ */
+
+struct requests_move {
+    const struct uuid *vm;
+    const struct config_host *host;
+};
+/* options->move, in a thread; `stopped` is asked about ten times a second. */
+int requests_move(const struct peers_requests_options *options, const struct requests_move *move,
+                  bool (*stopped)(void *context), void *context, char *ret_text, size_t size,
+                  struct error *err);
+
 /* ---- libvirt (requests_libvirt.c) ----------------------------------------------------- */
 
 /* One visit to a libvirt, in a thread: it owns what it is told, until it has returned. */
