@@ -161,14 +161,15 @@ static int read_file(const struct placed *placed, const struct layout_part *part
     size_t done = 0;
 
     while (done < length && place + done < file->size) {
-        ssize_t got = pread(placed->chain->fds[part->where], buffer + done, length - done,
-                            (off_t)(place + done));
+        uint64_t at = place + done;
+        ssize_t got =
+            pread(placed->chain->fds[part->where], buffer + done, length - done, (off_t)at);
 
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return error_set(err, -errno, "%s cannot be read at byte %llu: %s", file->path,
-                             (unsigned long long)(place + done), strerror(errno));
+                             (unsigned long long)at, strerror(errno));
         if (got == 0)
             return error_set(err, -ESTALE, "%s was cut short while it was read", file->path);
         done += (size_t)got;

@@ -3,6 +3,7 @@
 #include "image/layout.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -152,12 +153,9 @@ static void what_is_not_understood(void **state)
         "[{ \"start\": 1, \"length\": 512, \"depth\": 0, \"zero\": false, \"data\": true},",
         "[{ \"start\": 0, \"length\": -1, \"depth\": 0, \"zero\": false, \"data\": true},",
         "[{ \"start\": 0, \"length\": 512, \"depth\": 0, \"zero\": 2, \"data\": true},",
-        "[{ \"start\": 0, \"length\": 512, \"depth\": 4294967295, \"zero\": false, \"data\": "
-        "true},",
-        "[{ \"start\": 0, \"length\": 18446744073709551616, \"depth\": 0, \"zero\": false, "
-        "\"data\": true},",
-        "[{ \"start\": 0, \"length\": 9223372036854775807, \"depth\": 0, \"zero\": false, "
-        "\"data\": true},",
+        "[{\"start\":0,\"length\":512,\"depth\":4294967295,\"zero\":false,\"data\":true},",
+        "[{\"start\":0,\"length\":18446744073709551616,\"depth\":0,\"zero\":false,\"data\":true},",
+        "[{\"start\":0,\"length\":9223372036854775807,\"depth\":0,\"zero\":false,\"data\":true},",
         "[{ \"start\": 0, \"length\": , \"depth\": 0, \"zero\": false, \"data\": true},",
         "[{ \"start: 0, \"length\": 512, \"depth\": 0, \"zero\": false, \"data\": true},",
         "[{ \"start\" 0, \"length\": 512, \"depth\": 0, \"zero\": false, \"data\": true},",
@@ -205,9 +203,9 @@ static void too_many_parts(void **state)
     for (uint64_t i = 0; i <= IMAGE_LAYOUT_MOST_PARTS; i++) {
         assert_int_equal(rc, 0);
         string_format(line, sizeof(line),
-                      "%s{ \"start\": %llu, \"length\": 512, \"depth\": 0, \"zero\": true, "
+                      "%s{ \"start\": %" PRIu64 ", \"length\": 512, \"depth\": 0, \"zero\": true, "
                       "\"data\": false},",
-                      i == 0 ? "[" : "", (unsigned long long)(i * 512));
+                      i == 0 ? "[" : "", i * 512);
         rc = add(line);
     }
     assert_int_equal(rc, -E2BIG);
