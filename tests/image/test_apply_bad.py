@@ -101,6 +101,9 @@ def donor_is_no_more(work):
         assert answer["failed"] == expected, (answer, expected)
 
 
+CUT = 80 * MIB + (600 << 10)  # in the middle of what is read at once
+
+
 def donor_lost_or_written_meanwhile(work):
     """Whatever becomes of a donor while it is read: the image is right, or it is not there."""
     host = Host(work)
@@ -113,7 +116,7 @@ def donor_lost_or_written_meanwhile(work):
         host.plan((host.source / "disk.raw", host.images / "disk.raw"))
 
         def cut(donor):
-            os.truncate(donor, 1 * MIB)
+            os.truncate(donor, CUT)
 
         def scribble(donor):
             with open(donor, "r+b") as file:
@@ -124,11 +127,16 @@ def donor_lost_or_written_meanwhile(work):
         for change in (cut, scribble):
             process = subprocess.Popen(host.command("--progress", "--threads", "1"), stdout=subprocess.PIPE,
                                        stderr=subprocess.PIPE, text=True)
-            process.stderr.readline()
+            while process.stderr.readline().split()[1:2] == ["0"]:
+                pass
             change(host.donors / f"disk.{form}")
             answer = json.loads(process.communicate(timeout=BOUND)[0])
             assert answer["rc"] in (0, errno.ESTALE), answer
             assert (answer["rc"] == 0) == (answer["failed"] == []), answer
+            if change is cut and form == "raw":
+                numbers = {number for _, number in answer["failed"]}
+                assert all(extent.start + extent.length > CUT for extent in host.extents()
+                           if extent.number in numbers), "an extent before the cut is listed"
             if answer["rc"] == 0:
                 same_as_source(host, host.images / "disk.raw", "raw", host.source / "disk.raw")
                 os.unlink(host.images / "disk.raw")
@@ -346,5 +354,5 @@ def disk_fills_up(work):
 
 if __name__ == "__main__":
     need("qemu-img", "qemu-nbd")
-    main([donor_changed, donor_cut_short, donor_is_no_more, donor_lost_or_written_meanwhile, index_lies, planted_md5, parts_damaged,
-          all_failures_at_once, names_that_are_taken, paths_that_lead_outside, room, disk_fills_up])
+    main([donor_changed, donor_cut_short, donor_is_no_more, donor_lost_or_written_meanwhile, index_lies, planted_md5,
+          parts_damaged, all_failures_at_once, names_that_are_taken, paths_that_lead_outside, room, disk_fills_up])
