@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-#define MAGIC       "SETMOVPR"
+#define MAGIC       "SETMOVPR" /* 8 bytes */
 #define VERSION     1
 #define AT_VERSION  8
 #define AT_PHASE    12
@@ -22,7 +22,7 @@ void transfer_progress_encode(const struct transfer_progress *progress,
     uint8_t *at = ret_bytes;
 
     memset(at, 0, TRANSFER_PROGRESS_BYTES);
-    memcpy(at, MAGIC, AT_VERSION);
+    (void)string_copy((char *)at, sizeof(MAGIC), MAGIC);
     put_u32(at + AT_VERSION, VERSION);
     put_u32(at + AT_PHASE, (uint32_t)progress->phase);
     put_u64(at + AT_DONE, progress->bytes_done);
