@@ -178,7 +178,9 @@ int pack_compressor_finish(struct pack_compressor *compressor, uint8_t **ret_byt
         return rc;
     /* Several finished parts may wait: only for what they are. */
     bytes = realloc(compressor->bytes, compressor->length);
-    *ret_bytes = bytes != NULL ? bytes : compressor->bytes;
+    if (bytes != NULL)
+        compressor->bytes = bytes;
+    *ret_bytes = compressor->bytes;
     *ret_length = compressor->length;
     compressor->bytes = NULL;
     compressor->length = compressor->capacity = 0;

@@ -89,37 +89,65 @@ static int read_all(int fd, const char *name, uint8_t *bytes, size_t length, str
     return 0;
 }
 
+/* The whole file, which is as long as the part says; the caller frees. */
+static int read_part(int directory, const char *name, const struct transfer_part *part,
+                     uint8_t **ret_bytes, struct error *err)
+{
+    CLEANUP(cleanup_close) int fd = open_part(directory, name, part, err);
+    uint8_t *bytes;
+    int rc;
+
+    if (fd < 0)
+        return fd;
+    bytes = malloc((size_t)part->length);
+    if (bytes == NULL)
+        return error_set(err, -ENOMEM, "%s: out of memory", name);
+    rc = read_all(fd, name, bytes, (size_t)part->length, err);
+    if (rc < 0)
+        free(bytes);
+    else
+        *ret_bytes = bytes;
+    return rc;
+}
+
+static int decode(const struct transfer_part *part, const uint8_t *bytes, uint8_t *ret_raw,
+                  struct error *err)
+{
+    struct part_decompressor *decompressor;
+    int rc = part_decompressor_new(&decompressor, err);
+
+    if (rc == 0) {
+        rc = part_decode(decompressor, part, bytes, (size_t)part->length, ret_raw, err);
+        part_decompressor_free(decompressor);
+    }
+    return rc;
+}
+
 /* Checked and decompressed is the copy in memory, whatever happens to the file meanwhile. */
 static int load(int directory, const struct transfer_part *part, uint8_t **ret_raw,
                 struct error *err)
 {
     char name[TRANSFER_PART_NAME_BYTES];
-    CLEANUP(cleanup_close) int fd = -1;
-    CLEANUP(part_decompressor_cleanup) struct part_decompressor *decompressor = NULL;
-    CLEANUP(cleanup_free) uint8_t *bytes = NULL, *raw = NULL;
+    CLEANUP(cleanup_free) uint8_t *bytes = NULL;
+    uint8_t *raw;
     int rc;
 
     transfer_part_name(part->sha256, name);
     rc = part_check_sizes(part, err);
     if (rc < 0)
         return error_prefix(err, rc, "%s", name);
-    fd = open_part(directory, name, part, err);
-    if (fd < 0)
-        return fd;
-    bytes = malloc((size_t)part->length);
-    raw = malloc((size_t)part->raw_length);
-    if (bytes == NULL || raw == NULL)
-        return error_set(err, -ENOMEM, "%s: out of memory", name);
-    rc = read_all(fd, name, bytes, (size_t)part->length, err);
+    rc = read_part(directory, name, part, &bytes, err);
     if (rc < 0)
         return rc;
-    rc = part_decompressor_new(&decompressor, err);
-    if (rc == 0)
-        rc = part_decode(decompressor, part, bytes, (size_t)part->length, raw, err);
-    if (rc < 0)
+    raw = malloc((size_t)part->raw_length);
+    if (raw == NULL)
+        return error_set(err, -ENOMEM, "%s: out of memory", name);
+    rc = decode(part, bytes, raw, err);
+    if (rc < 0) {
+        free(raw);
         return error_prefix(err, rc, "%s", name);
+    }
     *ret_raw = raw;
-    raw = NULL;
     return 0;
 }
 

@@ -35,11 +35,6 @@ void part_decompressor_free(struct part_decompressor *decompressor)
     free(decompressor);
 }
 
-void part_decompressor_cleanup(struct part_decompressor **decompressor)
-{
-    part_decompressor_free(*decompressor);
-}
-
 int part_check_sizes(const struct transfer_part *part, struct error *err)
 {
     if (part->raw_length == 0 || part->raw_length > TRANSFER_PART_MAX_RAW)
