@@ -4,7 +4,8 @@
  * hook does, in directories of this host.
  *
  *   transfer_tool make --out DIRECTORY [--name NAME] [--index DIRECTORY] [--kind md5|sha256]
- *                 [--block BYTES] [--level N] [--part BYTES] IMAGE[,KEY[=VALUE]]...
+ *                 [--block BYTES] [--level N] [--bandwidth BITS] [--part BYTES]
+ *                 IMAGE[,KEY[=VALUE]]...
  *       path=PATH      at the destination; the image's own
  *       format=FORMAT  of the image, there and here; raw
  *       settings=TEXT  of the format; the image's own; semicolons stand for commas
@@ -64,7 +65,7 @@ static char *join(const char *directory, const char *name, const char *suffix)
 struct making {
     const char *out, *name, *index;
     enum digest_kind kind;
-    uint64_t block, level, part;
+    uint64_t block, level, bandwidth, part;
     struct transfer_plan plan;
     struct image *images[MOST];
     struct fingerprint_file *own[MOST];
@@ -171,8 +172,11 @@ static int sink(void *context, const struct transfer_packed *packed, struct erro
 
 static int write_plan(struct making *making, struct error *err)
 {
-    const struct transfer_pack_options options = {
-        .level = (int)making->level, .part_bytes = making->part, .sink = sink, .context = making};
+    const struct transfer_pack_options options = {.level = (int)making->level,
+                                                  .bandwidth_bits_per_s = making->bandwidth,
+                                                  .part_bytes = making->part,
+                                                  .sink = sink,
+                                                  .context = making};
     struct transfer_pack_result packed = {0};
     CLEANUP(cleanup_free) char *path = join(making->out, making->name, TRANSFER_PLAN_SUFFIX);
     CLEANUP(cleanup_free) uint8_t *bytes = NULL;
@@ -226,11 +230,15 @@ static int make_all(struct making *making, char **images, size_t count, struct e
 
 static int command_make(int argc, char **argv)
 {
-    static const struct option table[] = {
-        {"out", required_argument, NULL, 'o'},   {"name", required_argument, NULL, 'n'},
-        {"index", required_argument, NULL, 'i'}, {"kind", required_argument, NULL, 'k'},
-        {"block", required_argument, NULL, 'b'}, {"level", required_argument, NULL, 'l'},
-        {"part", required_argument, NULL, 'p'},  {NULL, 0, NULL, 0}};
+    static const struct option table[] = {{"out", required_argument, NULL, 'o'},
+                                          {"name", required_argument, NULL, 'n'},
+                                          {"index", required_argument, NULL, 'i'},
+                                          {"kind", required_argument, NULL, 'k'},
+                                          {"block", required_argument, NULL, 'b'},
+                                          {"level", required_argument, NULL, 'l'},
+                                          {"part", required_argument, NULL, 'p'},
+                                          {"bandwidth", required_argument, NULL, 'B'},
+                                          {NULL, 0, NULL, 0}};
     struct making making = {
         .name = "vm", .kind = DIGEST_SHA256, .block = 4096, .level = 3, .out = "."};
     struct error err = {""};
@@ -252,6 +260,8 @@ static int command_make(int argc, char **argv)
             good = good && parse_u64(optarg, &making.level) == 0;
         else if (option == 'p')
             good = good && parse_u64(optarg, &making.part) == 0;
+        else if (option == 'B')
+            good = good && parse_u64(optarg, &making.bandwidth) == 0;
         else
             good = false;
     }

@@ -245,21 +245,14 @@ static void test_numbers_that_do_not_fit(void **unused)
         size_t bytes;
         int rc;
     } wrong[] = {
-        {BLOCKS_AT_VERSION, 2, 4, -ENOTSUP},
-        {BLOCKS_AT_KIND, 0, 4, -EINVAL},
-        {BLOCKS_AT_KIND, 4, 4, -EINVAL},
-        {BLOCKS_AT_SIZE, 0, 4, -EINVAL},
-        {BLOCKS_AT_SIZE, 256, 4, -EINVAL},
-        {BLOCKS_AT_SIZE, 513, 4, -EINVAL},
-        {BLOCKS_AT_SIZE, 131072, 4, -EINVAL},
-        {BLOCKS_AT_SIZE, 1024, 4, -EINVAL},
-        {BLOCKS_AT_RESERVED, 1, 4, -EINVAL},
-        {BLOCKS_AT_LENGTH, 0, 8, -EINVAL},
-        {BLOCKS_AT_RAW, 0, 8, -EINVAL},
-        {BLOCKS_AT_RAW, COUNT * BLOCK - 1, 8, -EINVAL},
-        {BLOCKS_AT_RAW, UINT64_MAX, 8, -EINVAL},
-        {BLOCKS_AT_COUNT, COUNT - 1, 8, -EINVAL},
-        {BLOCKS_AT_COUNT, UINT64_MAX, 8, -EINVAL},
+        {BLOCKS_AT_VERSION, 2, 4, -ENOTSUP},      {BLOCKS_AT_KIND, 0, 4, -EINVAL},
+        {BLOCKS_AT_KIND, 4, 4, -EINVAL},          {BLOCKS_AT_SIZE, 0, 4, -EINVAL},
+        {BLOCKS_AT_SIZE, 256, 4, -EINVAL},        {BLOCKS_AT_SIZE, 513, 4, -EINVAL},
+        {BLOCKS_AT_SIZE, 131072, 4, -EINVAL},     {BLOCKS_AT_SIZE, 1024, 4, -EINVAL},
+        {BLOCKS_AT_RESERVED, 1, 4, -EINVAL},      {BLOCKS_AT_LENGTH, 0, 8, -EINVAL},
+        {BLOCKS_AT_RAW, 0, 8, -EINVAL},           {BLOCKS_AT_RAW, COUNT * BLOCK - 1, 8, -EINVAL},
+        {BLOCKS_AT_RAW, UINT64_MAX, 8, -EINVAL},  {BLOCKS_AT_RAW, COUNT * BLOCK + 1, 8, -EINVAL},
+        {BLOCKS_AT_COUNT, COUNT - 1, 8, -EINVAL}, {BLOCKS_AT_COUNT, UINT64_MAX, 8, -EINVAL},
     };
     struct blocks_kind kind = {.kind = DIGEST_MD5, .block_size = BLOCK};
     struct transfer_part part = {.length = 9, .raw_length = COUNT * BLOCK};
@@ -288,6 +281,8 @@ static void test_numbers_that_do_not_fit(void **unused)
             fail_msg("byte %zu, %llu: %d", wrong[i].at, (unsigned long long)wrong[i].value, rc);
         memcpy(bytes + wrong[i].at, before, sizeof(before));
     }
+    put_u64(bytes + BLOCKS_AT_CHECKSUM, blocks_checksum(bytes, length - 1));
+    assert_int_equal(blocks_decode(bytes, length - 1, &kind, &known, &err), -EINVAL);
     free(bytes);
 }
 
