@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How small zstd makes what is sent, from a sample of it. */
 #include "setmov/transfer.h"
+#include "transfer/level.h"
 
 #include <errno.h>
 #include <math.h>
@@ -59,15 +60,8 @@ static int fail(size_t code, struct error *err)
 
 int transfer_estimator_new(int level, struct transfer_estimator **ret_estimator, struct error *err)
 {
-    const struct {
-        ZSTD_cParameter parameter;
-        int value;
-    } parameters[] = {
-        {ZSTD_c_compressionLevel, level},
-        {ZSTD_c_windowLog, TRANSFER_WINDOW_LOG},
-        {ZSTD_c_enableLongDistanceMatching, 1},
-    };
     struct transfer_estimator *estimator = calloc(1, sizeof(*estimator));
+    size_t code;
 
     if (estimator != NULL)
         estimator->context = ZSTD_createCCtx();
@@ -75,14 +69,10 @@ int transfer_estimator_new(int level, struct transfer_estimator **ret_estimator,
         transfer_estimator_free(estimator);
         return error_set(err, -ENOMEM, "out of memory");
     }
-    for (size_t i = 0; i < ARRAY_LENGTH(parameters); i++) {
-        size_t code = ZSTD_CCtx_setParameter(estimator->context, parameters[i].parameter,
-                                             parameters[i].value);
-
-        if (ZSTD_isError(code)) {
-            transfer_estimator_free(estimator);
-            return fail(code, err);
-        }
+    code = transfer_level_set(estimator->context, level);
+    if (ZSTD_isError(code)) {
+        transfer_estimator_free(estimator);
+        return fail(code, err);
     }
     *ret_estimator = estimator;
     return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One part as one frame of zstd. */
 #include "setmov/base_bytes.h"
+#include "transfer/level.h"
 #include "transfer/pack.h"
 
 #include <errno.h>
@@ -65,19 +66,8 @@ static size_t bound(const struct pack_compressor *compressor)
 
 static int set_level(struct pack_compressor *compressor, int level, struct error *err)
 {
-    const struct {
-        ZSTD_cParameter parameter;
-        int value;
-    } parameters[] = {
-        {ZSTD_c_compressionLevel, level},
-        {ZSTD_c_windowLog, TRANSFER_WINDOW_LOG},
-        {ZSTD_c_enableLongDistanceMatching, 1},
-    };
-    size_t code = ZSTD_CCtx_reset(compressor->context, ZSTD_reset_session_and_parameters);
+    size_t code = transfer_level_set(compressor->context, level);
 
-    for (size_t i = 0; i < ARRAY_LENGTH(parameters) && !ZSTD_isError(code); i++)
-        code = ZSTD_CCtx_setParameter(compressor->context, parameters[i].parameter,
-                                      parameters[i].value);
     /* The frame says its length, and the window is not larger than it. */
     if (!ZSTD_isError(code))
         code = ZSTD_CCtx_setPledgedSrcSize(compressor->context, compressor->raw_length);

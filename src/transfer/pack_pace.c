@@ -39,7 +39,7 @@ static const struct {
     {6, 2.1, 0.965},
     {9, 3.8, 0.945},
     {12, 9, 0.935},
-    {16, 45, 0.875},
+    {16, 28, 0.875},
     {19, 100, 0.83},
 };
 
@@ -76,14 +76,13 @@ static size_t rung_of(int level)
 
 static double packed_bytes(const struct pack_pace *pace, size_t rung)
 {
-    double size = ladder[rung_of(pace->level)].size, packed = pace->raw_bytes;
+    double size = ladder[rung_of(pace->level)].size;
 
+    if (ladder[rung].size == 0)
+        return pace->raw_bytes;
     /* Of stored parts nobody knows what they could be: as images mostly are. */
-    if (ladder[rung].size > 0 && size > 0)
-        packed = pace->packed_bytes * ladder[rung].size / size;
-    else if (ladder[rung].size > 0)
-        packed = pace->raw_bytes * ladder[rung].size / 3;
-    return packed < pace->raw_bytes ? packed : pace->raw_bytes;
+    return size > 0 ? pace->packed_bytes * ladder[rung].size / size
+                    : pace->raw_bytes * ladder[rung].size / 3;
 }
 
 /* What the bytes of the sums would take with another level, in seconds. */

@@ -31,7 +31,7 @@ static double cost_of(int level)
            : level < 9  ? 2.1
            : level < 12 ? 3.8
            : level < 16 ? 9
-           : level < 19 ? 45
+           : level < 19 ? 28
                         : 100;
 }
 
