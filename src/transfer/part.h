@@ -8,7 +8,7 @@
 struct part_decompressor;
 
 int part_decompressor_new(struct part_decompressor **ret_decompressor, struct error *err);
-void part_decompressor_free(struct part_decompressor *decompressor);     /* NULL is fine */
+void part_decompressor_free(struct part_decompressor *decompressor); /* NULL is fine */
 
 /* Can there be such a part? -EBADMSG: it says sizes that none has. */
 int part_check_sizes(const struct transfer_part *part, struct error *err);
