@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the end of a migration and its undoing share: who has the VM, and what was sent. */
 #include "migrate/end.h"
+#include "setmov/catalog.h"
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 static const char *destination_of(const struct journal *journal)
 {
@@ -41,6 +43,18 @@ int migrate_read_progress(struct vm_peer *there, const struct journal *journal,
     if (rc == 0 && transfer_progress_decode(bytes, length, ret_progress) < 0)
         rc = error_set(err, -EINVAL, "%s cannot be read", name);
     return rc;
+}
+
+char *migrate_parts_directory(const struct config *config, const struct journal *journal)
+{
+    char hash[CATALOG_HASH_BYTES];
+    char *path = NULL;
+
+    catalog_hash(journal->uri, hash);
+    return asprintf(&path, "%s/parts/%s", config->setmov.state,
+                    journal->host != NULL ? journal->host : hash) < 0
+               ? NULL
+               : path;
 }
 
 /* ---- what was sent --------------------------------------------------------------------- */

@@ -62,6 +62,9 @@ int migrate_remove_sent(const struct migrate_end *end, const struct journal *jou
                         struct error *err);
 void migrate_left(const struct migrate_end *end, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Where this host remembers parts that it sent there; the caller frees; NULL: no memory. */
+char *migrate_parts_directory(const struct config *config, const struct journal *journal);
+
 /* Record of the hook's progress on the journal's plan. -ENOENT: none. */
 int migrate_read_progress(struct vm_peer *there, const struct journal *journal,
                           struct transfer_progress *ret_progress, struct error *err);

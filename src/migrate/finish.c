@@ -4,6 +4,7 @@
 #include "migrate/old.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* Never one that runs: the caller has seen that it runs there, so two would write one disk's history. */
@@ -85,15 +86,29 @@ static int remove_overlays(const struct journal *journal, struct error *err)
 
 /* ---- what was sent ----------------------------------------------------------------------- */
 
+/* What this host remembers of a part that goes. */
+static void forget_part(const char *directory, const char *name)
+{
+    CLEANUP(cleanup_free) char *path = NULL;
+
+    if (asprintf(&path, "%s/%s.blocks", directory, name + strlen(TRANSFER_PART_PREFIX)) < 0)
+        path = NULL;
+    else
+        unlink(path);
+}
+
 static void remove_parts(const struct migrate_end *end, const struct journal *journal,
                          const struct transfer_plan *plan)
 {
+    CLEANUP(cleanup_free) char *directory = migrate_parts_directory(end->config, journal);
     struct error why = {""};
 
     for (size_t i = 0; i < plan->part_count; i++) {
         char name[TRANSFER_PART_NAME_BYTES];
 
         transfer_part_name(plan->parts[i].sha256, name);
+        if (directory != NULL)
+            forget_part(directory, name);
         if (vm_volume_delete(end->there, journal->incoming_pool, name, &why) < 0) {
             migrate_left(end, "parts stay at the destination until they expire: %s", why.text);
             return;
@@ -117,8 +132,9 @@ int migrate_finish(const struct migrate_end *end, struct journal *journal,
     struct error why = {""};
     int rc;
 
-    if (end->there == NULL)
-        return error_set(err, -EHOSTUNREACH, "the destination cannot be reached");
+    if (end->here == NULL || end->there == NULL)
+        return error_set(err, -EHOSTUNREACH, "%s cannot be reached",
+                         end->here == NULL ? "libvirt of this host" : "the destination");
     rc = remove_rest(end, journal, err);
     if (rc == 0)
         rc = put_all_aside(end, journal, &images, err);

@@ -7,14 +7,17 @@
 #include "migrate/run.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <time.h>
 
-#define WATCH_EVERY_NS 200000000
+#define WATCH_EVERY_S 0.2
 /* While nothing is known, it is asked again for so long; while libvirt is at it, for longer. */
-#define UNKNOWN_S    60.0
-#define UNDERWAY_S   600.0
-#define ASK_EVERY_NS 1000000000
+#define UNKNOWN_S   60.0
+#define UNDERWAY_S  600.0
+#define ASK_EVERY_S 1.0
+/* A hook that is to end is waited for while it goes on, and so long beyond that. */
+#define HOOK_S 10.0
 
 /* ---- the call ------------------------------------------------------------------------------ */
 
@@ -122,6 +125,11 @@ static bool is_done(struct call *call)
     return is;
 }
 
+static void pause_s(double seconds)
+{
+    nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - floor(seconds)) * 1e9)}, NULL);
+}
+
 /* ---- watching ---------------------------------------------------------------------------------- */
 
 struct watch {
@@ -133,18 +141,24 @@ struct watch {
     double moving_s; /* since when; 0: not yet */
 };
 
+static void begin_moving(struct watch *watch)
+{
+    watch->moving_s = clock_monotonic_s();
+    (void)migration_enter(watch->call->migration, MIGRATE_MOVING, NULL);
+}
+
 static void look_at_hook(struct watch *watch)
 {
     struct migration *migration = watch->call->migration;
     struct transfer_progress progress;
 
-    if (migrate_read_progress(migration->there, &migration->journal, &progress, NULL) < 0)
+    if (migration->there == NULL ||
+        migrate_read_progress(migration->there, &migration->journal, &progress, NULL) < 0)
         return;
     watch->hook = progress;
     if (progress.phase == TRANSFER_PUBLISHED && watch->moving_s == 0) {
         migration->was_built = true;
-        watch->moving_s = clock_monotonic_s();
-        (void)migration_enter(migration, MIGRATE_MOVING, NULL);
+        begin_moving(watch);
     } else if (progress.phase < TRANSFER_PUBLISHED) {
         migration_tell(migration, progress.bytes_done, progress.bytes_total);
     }
@@ -186,20 +200,27 @@ static void look_at_job(struct watch *watch)
     migration_tell(migration, job.memory_sent + job.disk_sent, job.memory_total + job.disk_total);
 }
 
+static bool send_cancel(const struct migration *migration)
+{
+    char name[200];
+
+    if (migration->plan_name == NULL || migration->there == NULL)
+        return false;
+    string_format(name, sizeof(name), "%s" TRANSFER_CANCEL_SUFFIX, migration->plan_name);
+    return vm_peer_write(migration->there, migration->incoming_pool, name, "cancel\n",
+                         strlen("cancel\n"), NULL) == 0;
+}
+
 /*
  * Neither way hurts where it is too late. To abort libvirt's job does not end a
  * hook, and the hook's mark does not end libvirt's job.
  */
 static void cancel(struct watch *watch)
 {
-    struct migration *migration = watch->call->migration;
-    char name[200];
+    const struct migration *migration = watch->call->migration;
 
-    if (!watch->cancelled && watch->moving_s == 0) {
-        string_format(name, sizeof(name), "%s" TRANSFER_CANCEL_SUFFIX, migration->plan_name);
-        watch->cancelled = vm_peer_write(migration->there, migration->incoming_pool, name,
-                                         "cancel\n", strlen("cancel\n"), NULL) == 0;
-    }
+    if (!watch->cancelled && watch->moving_s == 0)
+        watch->cancelled = send_cancel(migration);
     if (watch->moving_s != 0 || watch->cancelled)
         (void)vm_migrate_abort(watch->here, &migration->vm.uuid, NULL);
 }
@@ -227,8 +248,8 @@ static int watch_call(struct watch *watch, struct error *err)
     struct migration *migration = call->migration;
 
     while (!is_done(call)) {
-        nanosleep(&(struct timespec){0, WATCH_EVERY_NS}, NULL);
-        if (watch->moving_s == 0 && migration->journal.disk_count > 0)
+        pause_s(WATCH_EVERY_S);
+        if (watch->moving_s == 0)
             look_at_hook(watch);
         else if (watch->here != NULL)
             look_at_job(watch);
@@ -246,16 +267,6 @@ static int watch_call(struct watch *watch, struct error *err)
 
 /* ---- where it is ---------------------------------------------------------------------------------- */
 
-/* A connection that broke, or may have, is made anew. */
-static void reopen(struct migration *migration)
-{
-    vm_peer_close(migration->here);
-    vm_peer_close(migration->there);
-    migration->here = migration->there = NULL;
-    (void)migration_open(migration, migration->config->setmov.connect, &migration->here, NULL);
-    (void)migration_open(migration, migration->uri, &migration->there, NULL);
-}
-
 static enum migrate_verdict find_vm(struct migration *migration, char ret_text[400])
 {
     double begun_s = clock_monotonic_s();
@@ -270,14 +281,51 @@ static enum migrate_verdict find_vm(struct migration *migration, char ret_text[4
             clock_monotonic_s() - begun_s > limit_s)
             return verdict;
         migration_tell(migration, 0, 0);
-        nanosleep(&(struct timespec){ASK_EVERY_NS / 1000000000, ASK_EVERY_NS % 1000000000}, NULL);
-        reopen(migration);
+        pause_s(ASK_EVERY_S);
+        migration_reopen(migration);
     }
 }
 
-/* After a call that failed. `rc` and `err`: what it said. */
-static int settle(struct migration *migration, const struct watch *watch, int rc, struct error *err)
+static bool is_building(const struct watch *watch)
 {
+    return watch->hook.phase == TRANSFER_BEGUN || watch->hook.phase == TRANSFER_BUILDING;
+}
+
+/*
+ * A hook outlives the migration that began it. What it builds must not appear after
+ * everything was undone: it is told to end, and waited for while it does something.
+ */
+static void end_hook(struct watch *watch)
+{
+    struct migration *migration = watch->call->migration;
+    double changed_s = clock_monotonic_s();
+    uint64_t done = UINT64_MAX;
+
+    look_at_hook(watch);
+    while (is_building(watch) && clock_monotonic_s() - changed_s < HOOK_S) {
+        if (!watch->cancelled)
+            watch->cancelled = send_cancel(migration);
+        if (watch->hook.bytes_done != done) {
+            done = watch->hook.bytes_done;
+            changed_s = clock_monotonic_s();
+        }
+        pause_s(WATCH_EVERY_S);
+        look_at_hook(watch);
+    }
+}
+
+static void hint_at_hook(struct migration *migration)
+{
+    migration_note(migration,
+                   "setmov's hook at %s did not begin: is it installed there, and did libvirtd "
+                   "start after that?",
+                   migration->name);
+}
+
+/* After a call that failed. `rc` and `err`: what it said. */
+static int settle(struct watch *watch, int rc, struct error *err)
+{
+    struct migration *migration = watch->call->migration;
     char text[400];
     enum migrate_verdict verdict = find_vm(migration, text);
 
@@ -290,19 +338,16 @@ static int settle(struct migration *migration, const struct watch *watch, int rc
                          "it is not known where %s is (%s): nothing was undone; run setmov recover "
                          "%s when both hosts answer",
                          migration->vm.name, text, migration->vm.name);
-    migration->journal.is_handed = false;
-    if (watch->hook.phase == TRANSFER_REFUSED && watch->hook.failed > 0 &&
-        migration->stop_code == 0)
-        rc = -ESTALE;
-    else if (rc == -ESTALE)
-        rc = -EIO;
-    if (watch->hook.phase == TRANSFER_WAITING && rc != -ECANCELED && migration->stop_code == 0 &&
-        migration->journal.disk_count > 0)
-        migration_note(migration,
-                       "setmov's hook at %s did not begin: is it installed there, and did libvirtd "
-                       "start after that?",
-                       migration->name);
-    return migration_why(migration, rc, err);
+    end_hook(watch);
+    if (migration->stop_code != 0)
+        return migration_why(migration, rc, err);
+    if (watch->hook.phase == TRANSFER_REFUSED && watch->hook.failed > 0) {
+        migration->journal.is_handed = false;
+        return -ESTALE;
+    }
+    if (watch->hook.phase == TRANSFER_WAITING && migration->plan_name != NULL)
+        hint_at_hook(migration);
+    return rc == -ESTALE || rc == -EREMOTEIO ? -EIO : rc;
 }
 
 int migration_move(struct migration *migration, struct error *err)
@@ -328,9 +373,12 @@ int migration_move(struct migration *migration, struct error *err)
         vm_peer_close(watch.here);
         return rc;
     }
+    /* Without disks nothing is built. */
+    if (migration->plan_name == NULL)
+        begin_moving(&watch);
     rc = watch_call(&watch, err);
     if (rc < 0)
-        rc = settle(migration, &watch, rc, err);
+        rc = settle(&watch, rc, err);
     if (rc == 0)
         take_figures(&watch);
     vm_peer_close(watch.here);

@@ -74,16 +74,16 @@ static bool is_there(void *context, const struct transfer_part *part)
 
 static int load_parts(struct migration *migration, struct error *err)
 {
-    char hash[CATALOG_HASH_BYTES];
     struct error why = {""};
     int rc;
 
-    catalog_hash(migration->uri, hash);
-    if (asprintf(&migration->parts_directory, "%s/parts/%s", migration->config->setmov.state,
-                 migration->host != NULL ? migration->host->name : hash) < 0) {
-        migration->parts_directory = NULL;
+    /* No journal yet, where only figures are wanted. */
+    const struct journal where = {.host = migration->host != NULL ? migration->host->name : NULL,
+                                  .uri = migration->uri};
+
+    migration->parts_directory = migrate_parts_directory(migration->config, &where);
+    if (migration->parts_directory == NULL)
         return error_set(err, -ENOMEM, "out of memory");
-    }
     if (migration->volumes.count == 0)
         return 0;
     rc = transfer_blocks_load(migration->parts_directory, migration->kind,

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 #define TELL_EVERY_S 0.25
 #define LOOK_EVERY_S 1.0
@@ -132,6 +133,39 @@ struct catalog_kind migration_kind(const struct migration *migration, size_t i)
     return kind;
 }
 
+/* ---- connections -------------------------------------------------------------------------- */
+
+#define REVIVE_S 30.0
+
+void migration_reopen(struct migration *migration)
+{
+    vm_peer_close(migration->here);
+    vm_peer_close(migration->there);
+    migration->here = migration->there = NULL;
+    (void)migration_open(migration, migration->config->setmov.connect, &migration->here, NULL);
+    (void)migration_open(migration, migration->uri, &migration->there, NULL);
+}
+
+static bool answers(struct vm_peer *peer, const struct uuid *vm)
+{
+    struct vm_where where;
+
+    return peer != NULL && vm_where(peer, vm, &where, NULL) == 0;
+}
+
+/* Before something is undone or ended: a libvirtd that was started anew meanwhile is asked again. */
+static void revive(struct migration *migration)
+{
+    double begun_s = clock_monotonic_s();
+
+    while ((!answers(migration->here, &migration->vm.uuid) ||
+            !answers(migration->there, &migration->vm.uuid)) &&
+           clock_monotonic_s() - begun_s < REVIVE_S) {
+        nanosleep(&(struct timespec){1, 0}, NULL);
+        migration_reopen(migration);
+    }
+}
+
 /* ---- the phases ------------------------------------------------------------------------- */
 
 static int dry_run(struct migration *migration, struct error *err)
@@ -166,7 +200,7 @@ static int prepare(struct migration *migration, struct error *err)
         rc = migration_know(migration, err);
     if (rc == 0)
         rc = migration_enter(migration, MIGRATE_PLANNING, err);
-    return rc == 0 ? migration_plan(migration, err) : rc;
+    return rc == 0 && migration->image_count > 0 ? migration_plan(migration, err) : rc;
 }
 
 static int send_and_move(struct migration *migration, struct error *err)
@@ -176,7 +210,8 @@ static int send_and_move(struct migration *migration, struct error *err)
 
     for (migration->summary->attempts = 1;; migration->summary->attempts++) {
         rc = migration_enter(migration, MIGRATE_SENDING, err);
-        if (rc == 0)
+        /* A VM without disks needs no plan. */
+        if (rc == 0 && migration->image_count > 0)
             rc = migration_send(migration, err);
         if (rc == 0)
             rc = migration_check_unchanged(migration, err);
@@ -207,11 +242,13 @@ static struct migrate_end end_of(const struct migration *migration)
 /* What failed is told; that it could not be undone as well is told beside it. */
 static void roll_back(struct migration *migration, bool was_built)
 {
-    struct migrate_end end = end_of(migration);
     struct error why = {""};
+    struct migrate_end end;
 
     migration_close_images(migration);
     (void)migration_enter(migration, MIGRATE_ROLLING_BACK, NULL);
+    revive(migration);
+    end = end_of(migration);
     if (migrate_undo(&end, &migration->journal, was_built, &why) < 0)
         migrate_left(&end, "%s is not as it was before, run setmov recover: %s", migration->vm.name,
                      why.text);
@@ -220,12 +257,14 @@ static void roll_back(struct migration *migration, bool was_built)
 
 static void finish(struct migration *migration)
 {
-    struct migrate_end end = end_of(migration);
     struct error why = {""};
+    struct migrate_end end;
 
     migration->summary->moved = true;
     migration_close_images(migration);
     (void)migration_enter(migration, MIGRATE_FINISHING, NULL);
+    revive(migration);
+    end = end_of(migration);
     if (migrate_finish(&end, &migration->journal, &migration->plan, &why) < 0)
         migrate_left(&end, "what is left of %s here is not cleared away, run setmov recover: %s",
                      migration->vm.name, why.text);

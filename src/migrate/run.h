@@ -99,6 +99,8 @@ bool migration_stopped(void *context);
 /* The code and the line, once it has; `rc` and `err` as they are else. */
 int migration_why(const struct migration *migration, int rc, struct error *err);
 int migration_save(struct migration *migration, struct error *err);
+/* Connections that broke, or may have, are made anew; those that cannot be are NULL. */
+void migration_reopen(struct migration *migration);
 /* Of a description of one: the kind of block size number `i`. */
 struct catalog_kind migration_kind(const struct migration *migration, size_t i);
 

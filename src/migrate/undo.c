@@ -57,8 +57,11 @@ int migrate_undo(const struct migrate_end *end, struct journal *journal, bool wa
 {
     struct vm_where where = {.place = VM_OTHER};
     struct error why = {""};
-    int rc = find_and_wake(end, journal, &where, err), code;
+    int rc = -EHOSTUNREACH, code;
 
+    if (end->here == NULL)
+        return error_set(err, rc, "libvirt of this host cannot be reached");
+    rc = find_and_wake(end, journal, &where, err);
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < journal->disk_count; i++) {

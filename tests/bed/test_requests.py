@@ -205,6 +205,7 @@ def check_carried_out(hosts, vm, kept):
     hosts.gamma.limit(None)
     out = first.communicate(timeout=90)[0]
     bed.require(first.returncode == 0 and f"vm1 ({vm}): moved to gamma, as beta asked, in " in out, out)
+    bed.require("sent of disks of 64.0M" in out, f"not by setmov migrate: {out}")
     bed.require(still_moving and "forwarded to beta" in out and out.index("forwarded") < out.index("moved"), out)
     expect(requests(hosts.beta), meanwhile, "dropped", "the VM is not here")
     bed.require(where(hosts, "vm1") == ["gamma"] and hosts.alpha.state("vm1") is None, f"vm1 is on {where(hosts, 'vm1')}")
