@@ -38,7 +38,7 @@ uint64_t write_settings_cluster(const char *settings);
 /* Has such a qcow2 image clusters that are zeroes without being stored? Not those of version 2. */
 bool write_settings_knows_zeroes(const char *settings);
 
-/* ---- write_cover.c: clusters that are written in part; pure --------------------------------- */
+/* ---- write_cover.c: clusters that are written in part -------------------------------------- */
 
 struct write_begun {
     uint64_t start, bytes;
