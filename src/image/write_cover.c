@@ -2,7 +2,7 @@
 /*
  * Above a backing image a cluster that is written in part would be filled up with
  * what the backing image has there, which is not opened. So each must be written
- * whole in the end; what is still missing of one is counted here. Pure.
+ * whole in the end; what is still missing of one is counted here.
  */
 #include "image/write.h"
 
