@@ -40,6 +40,6 @@ struct json_object *migrate_json(const struct migrate_outcome *outcome);
  * The host that `setmov choose` names first. Prints why. STATUS_OK with a name that the
  * caller frees, or with NULL: it stays where it is, which is said; or a status.
  */
-int migrate_choose(const struct config *config, const char *vm, bool quiet, char **ret_host);
+int migrate_choose(const struct config *config, const char *operand, bool quiet, char **ret_host);
 
 #endif

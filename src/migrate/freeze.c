@@ -126,20 +126,27 @@ static void note_space(struct migration *migration)
     }
 }
 
-int migration_freeze(struct migration *migration, struct error *err)
+static int freeze_all(struct migration *migration, struct error *err)
 {
     CLEANUP(cleanup_free)
-    struct vm_freeze_disk *disks = calloc(migration->chains.count + 1, sizeof(*disks));
-    int rc = disks != NULL ? begin_journal(migration, err) : -ENOMEM;
+    struct vm_freeze_disk *disks = calloc(migration->journal.disk_count + 1, sizeof(*disks));
+    const struct journal_disk *noted = migration->journal.disks;
+    size_t count = noted != NULL ? migration->journal.disk_count : 0;
 
     if (disks == NULL)
         return error_set(err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        disks[i] = (struct vm_freeze_disk){.target = noted[i].target, .overlay = noted[i].overlay};
+    return vm_freeze(migration->here, &migration->vm.uuid, disks, count,
+                     migration->options->quiesce, err);
+}
+
+int migration_freeze(struct migration *migration, struct error *err)
+{
+    int rc = begin_journal(migration, err);
+
     if (rc < 0 || !migration->vm.active || migration->chains.count == 0)
         return rc;
     note_space(migration);
-    for (size_t i = 0; i < migration->chains.count; i++)
-        disks[i] = (struct vm_freeze_disk){.target = migration->journal.disks[i].target,
-                                           .overlay = migration->journal.disks[i].overlay};
-    return vm_freeze(migration->here, &migration->vm.uuid, disks, migration->chains.count,
-                     migration->options->quiesce, err);
+    return freeze_all(migration, err);
 }

@@ -382,7 +382,7 @@ static int fetch(struct migration *migration, struct migrate_donors *donors, con
 
     if (wants == NULL)
         return error_set(err, -ENOMEM, "out of memory");
-    for (size_t i = 0; i < donors->count; i++)
+    for (size_t i = 0; i < donors->count && migration->host != NULL; i++)
         wants[i] = (struct peers_want){
             .host = migration->host->name, .name = donors->donors[i].name, .result = -EDQUOT};
     rc = peers_fetch(migration->config, wants, donors->count,
@@ -446,7 +446,7 @@ int migration_know(struct migration *migration, struct error *err)
             least = estimate;
         }
     }
-    if (rc == 0 && migration->donors[migration->chosen].count > 0)
+    if (rc == 0 && migration->host != NULL && migration->donors[migration->chosen].count > 0)
         rc = fetch(migration, &migration->donors[migration->chosen], directory, err);
     migration->summary->block_size = migration->block_sizes[migration->chosen];
     return migration_why(migration, rc, err);

@@ -76,6 +76,16 @@ static char *old_name(const char *path, const char *stamp, unsigned attempt)
     return asprintf(&name, "%s" MIGRATE_OLD_INFIX "%s%s", path, stamp, number) < 0 ? NULL : name;
 }
 
+static int rename_new(const char *path, const char *to)
+{
+    if (renameat2(AT_FDCWD, path, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    /* A file system that does not know this; it may know links. */
+    return link(path, to) == 0 && unlink(path) == 0 ? 0 : -errno;
+}
+
 /* Never over anything. -EEXIST. */
 static int rename_aside(const struct config *config, const struct uuid *vm, const char *path,
                         const struct stat *status, const char *to, struct error *err)
@@ -88,9 +98,11 @@ static int rename_aside(const struct config *config, const struct uuid *vm, cons
     rc = make_record_path(config, to, &record, err);
     if (rc == 0)
         rc = write_record(config, vm, to, status, record, err);
-    if (rc < 0 || renameat2(AT_FDCWD, path, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+    if (rc < 0 || record == NULL)
         return rc;
-    rc = -errno;
+    rc = rename_new(path, to);
+    if (rc == 0)
+        return 0;
     unlink(record);
     return rc == -EEXIST
                ? rc
@@ -131,8 +143,8 @@ int migrate_old_keep(const struct config *config, const struct uuid *vm, const c
 
 /* ---- the index -------------------------------------------------------------------------------- */
 
-static int make_wishes(const struct config *config, const uint8_t *key,
-                       struct fingerprint_wish ret_wishes[CONFIG_MAX_BLOCK_SIZES])
+static void make_wishes(const struct config *config, const uint8_t *key,
+                        struct fingerprint_wish ret_wishes[CONFIG_MAX_BLOCK_SIZES])
 {
     static const enum digest_kind kinds[] = {
         [CONFIG_DIGEST_SHA256] = DIGEST_SHA256,
@@ -146,7 +158,6 @@ static int make_wishes(const struct config *config, const uint8_t *key,
             .block_size = config->setmov.block_sizes.bytes[i],
             .key = config->setmov.digest == CONFIG_DIGEST_KEYED ? key : NULL,
         };
-    return 0;
 }
 
 int migrate_old_index(const struct config *config, const struct catalog_images *images,
@@ -164,8 +175,7 @@ int migrate_old_index(const struct config *config, const struct catalog_images *
 
     if (config->setmov.digest == CONFIG_DIGEST_KEYED)
         rc = fingerprint_key_read(config->setmov.key_file, key, err);
-    if (rc == 0)
-        rc = make_wishes(config, key, wishes);
+    make_wishes(config, key, wishes);
     if (rc == 0)
         rc = catalog_update(config->setmov.index, images, wishes, config->setmov.block_sizes.count,
                             &options, &summary, err);
