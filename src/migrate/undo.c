@@ -18,6 +18,32 @@ static int find_and_wake(const struct migrate_end *end, const struct journal *jo
                   : vm_where(end->here, &journal->vm, ret_where, err);
 }
 
+/*
+ * What the guest wrote meanwhile is in the layer below by now, or the overlay was
+ * never used: only then the disk lies on that layer alone. A disk that was taken
+ * from the VM, say, has it in the overlay.
+ */
+static int check_merged(const struct migrate_end *end, const struct journal *journal,
+                        const struct journal_disk *disk, struct error *err)
+{
+    struct vm_chains chains = {NULL, 0, 0};
+    bool merged = false;
+    int rc = vm_chains_read(end->here, &journal->vm, &chains, err);
+
+    for (size_t i = 0; i < chains.count && rc == 0; i++) {
+        const struct vm_chain *chain = &chains.chains[i];
+
+        if (strcmp(chain->target, disk->target) == 0 && chain->count > 0 &&
+            strcmp(chain->layers[0].path, disk->layers[0].path) == 0)
+            merged = true;
+    }
+    vm_chains_release(&chains);
+    if (rc < 0 || merged)
+        return rc;
+    return error_set(err, -EBUSY, "it does not lie on %s any more, so %s stays",
+                     disk->layers[0].path, disk->overlay);
+}
+
 static int thaw(const struct migrate_end *end, const struct journal *journal,
                 const struct journal_disk *disk, bool is_active, struct error *err)
 {
@@ -31,6 +57,11 @@ static int thaw(const struct migrate_end *end, const struct journal *journal,
                    : vm_thaw_off(end->here, &journal->vm, &freeze, err);
     if (rc < 0)
         return error_prefix(err, rc, "disk %s cannot be merged back", disk->target);
+    if (access(disk->overlay, F_OK) < 0 && errno == ENOENT)
+        return 0;
+    rc = check_merged(end, journal, disk, err);
+    if (rc < 0)
+        return error_prefix(err, rc, "disk %s", disk->target);
     if (unlink(disk->overlay) < 0 && errno != ENOENT)
         return error_set(err, -errno, "%s cannot be removed: %s", disk->overlay, strerror(errno));
     return 0;

@@ -356,10 +356,15 @@ def check_not_known(source, to):
     bed.require(row["phase"] in ("reading", "planning"), row)
     overlay, = [name for name in files(source, IMAGES) if ".setmov-" in name]
     bed.require(overlay in xml or overlay in inactive, f"{overlay}: {xml}")
-    with open(source.path(f"{IMAGES}/again.xml"), "w", encoding="utf-8") as file:
+    with open(source.path("/var/lib/setmov/again.xml"), "w", encoding="utf-8") as file:
         file.write(inactive)
-    source.virsh("define", f"{IMAGES}/again.xml")
-    os.unlink(source.path(f"{IMAGES}/again.xml"))
+    source.virsh("define", "/var/lib/setmov/again.xml")
+    # Without its disk it is no better: what it wrote last is in that overlay alone.
+    source.virsh("detach-disk", GUEST, "vda", "--config")
+    row = recovers(source, "failed", f"so {IMAGES}/{overlay} stays", status=1)
+    bed.require(overlay in files(source, IMAGES), files(source, IMAGES))
+    source.virsh("define", "/var/lib/setmov/again.xml")
+    os.unlink(source.path("/var/lib/setmov/again.xml"))
     recovers(source, "undone", "it is here as before (off)")
     is_as_before(source, to, "shut off")
     source.virsh("start", GUEST)
