@@ -54,6 +54,8 @@ DEPS_RUN   := collectd-core rrdtool rrdcached fonts-dejavu-core libvirt-clients 
 DEPS_TEST  := python3 libcmocka-dev libssl-dev clang clang-tidy clang-format libclang-rt-14-dev cppcheck \
               libvirt-daemon-system qemu-system-x86 qemu-utils iproute2 kmod util-linux tini \
               sysstat iotop-c mandoc shellcheck git
+# The others that `make bench` measures beside, and what makes Debian's images.
+DEPS_BENCH := rsync zsync casync zstd mmdebstrap
 DEPS       := $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_TEST)
 
 # ---- what is built -----------------------------------------------------------
@@ -245,6 +247,7 @@ fuzz: ## Fuzz every parser for FUZZ_SECONDS (60) each, from its corpus in tests/
 fuzz-programs: $(FUZZ_BIN)
 
 bench: deps ## Measure: the cost beside collectd's own virt plugin, and without libvirt.
+	@tests/lib/packages.sh $(DEPS_BENCH)
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all test-programs bench-programs
 	@tests/bench/run.sh
 .PHONY: bench-programs
