@@ -25,7 +25,7 @@ enum migrate_verdict migrate_ask_places(const struct migrate_end *end,
     string_format(ret_text, 400, "here: %.150s; at %.60s: %.150s",
                   places.has_here ? places.here.state : here.text, destination_of(journal),
                   places.has_there ? places.there.state : there.text);
-    return migrate_judge(&places, journal->was_active);
+    return migrate_judge(&places, journal->was_active, journal->stands_still);
 }
 
 int migrate_read_progress(struct vm_peer *there, const struct journal *journal,
@@ -55,6 +55,22 @@ char *migrate_parts_directory(const struct config *config, const struct journal 
                     journal->host != NULL ? journal->host : hash) < 0
                ? NULL
                : path;
+}
+
+int migrate_let_go_there(const struct migrate_end *end, const struct journal *journal,
+                         struct error *err)
+{
+    struct vm_where where = {.place = VM_OTHER};
+    int rc;
+
+    if (!journal->is_handed || !journal->was_active)
+        return 0;
+    if (end->there == NULL)
+        return error_set(err, -EHOSTUNREACH, "%s cannot be reached", destination_of(journal));
+    rc = vm_where(end->there, &journal->vm, &where, err);
+    if (rc == 0 && (where.place == VM_OFF || (where.place == VM_PAUSED && journal->stands_still)))
+        rc = vm_discard(end->there, &journal->vm, true, err);
+    return rc < 0 ? error_prefix(err, rc, "what is left of it at %s", destination_of(journal)) : 0;
 }
 
 /* ---- what was sent --------------------------------------------------------------------- */

@@ -31,14 +31,30 @@ struct migrate_places {
     bool has_here, has_there; /* could be asked */
     struct vm_where here, there;
 };
-/* Pure. `was_active`: when the migration began. */
-enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was_active);
+/*
+ * Pure. `was_active`: when the migration began. `stands_still`: nobody but us lets it
+ * run there, and we do only once it is let go of here.
+ */
+enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was_active,
+                                   bool stands_still);
 /* Asks both sides, once. What cannot be asked is left out; `ret_text`: for people. */
 enum migrate_verdict migrate_ask_places(const struct migrate_end *end,
                                         const struct journal *journal, char ret_text[400]);
 
 /*
- * The VM is there: the plan goes out of its metadata, what is left of it here goes,
+ * The verdict is that it is here: what libvirt left of it there, a guest that never ran
+ * there or a definition, goes. Before it goes on here.
+ */
+int migrate_let_go_there(const struct migrate_end *end, const struct journal *journal,
+                         struct error *err);
+/*
+ * libvirt says that it has moved: what is left of it here goes, and it goes on there, if
+ * it stood still for that.
+ */
+int migrate_let_go_here(const struct migrate_end *end, struct journal *journal, struct error *err);
+
+/*
+ * The VM is there: it is let go of here, the plan goes out of its metadata, what is left of it here goes,
  * old images are renamed aside or removed, overlays and what was sent removed,
  * then the journal. 0, or negative: the journal stays, and `left` says why.
  * `plan`: whose parts are removed there; NULL: they expire.

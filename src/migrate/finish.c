@@ -21,6 +21,23 @@ static int remove_rest(const struct migrate_end *end, const struct journal *jour
     return vm_discard(end->here, &journal->vm, true, err);
 }
 
+int migrate_let_go_here(const struct migrate_end *end, struct journal *journal, struct error *err)
+{
+    struct vm_where where = {.place = VM_OTHER};
+    int rc = remove_rest(end, journal, err);
+
+    if (rc < 0 || !journal->stands_still)
+        return rc;
+    rc = vm_where(end->there, &journal->vm, &where, err);
+    if (rc == 0 && where.place == VM_PAUSED && !journal->was_paused)
+        rc = vm_resume(end->there, &journal->vm, err);
+    if (rc < 0)
+        return error_prefix(err, rc, "it stands still there");
+    /* Whoever pauses it from now on means it. */
+    journal->stands_still = false;
+    return journal_save(end->config->setmov.state, journal, err);
+}
+
 /* ---- old images ------------------------------------------------------------------------ */
 
 /* -EBUSY: a domain of this host names it. */
@@ -135,7 +152,7 @@ int migrate_finish(const struct migrate_end *end, struct journal *journal,
     if (end->here == NULL || end->there == NULL)
         return error_set(err, -EHOSTUNREACH, "%s cannot be reached",
                          end->here == NULL ? "libvirt of this host" : "the destination");
-    rc = remove_rest(end, journal, err);
+    rc = migrate_let_go_here(end, journal, err);
     if (rc == 0)
         rc = put_all_aside(end, journal, &images, err);
     if (rc == 0)

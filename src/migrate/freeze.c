@@ -92,6 +92,7 @@ static int begin_journal(struct migration *migration, struct error *err)
         .phase = migration->phase,
         .was_active = migration->vm.active,
         .was_persistent = where.persistent,
+        .was_paused = migration->vm.active && where.place == VM_PAUSED,
         .keeps_old = keeps_old(migration),
         .host = migration->host != NULL ? strdup(migration->host->name) : NULL,
         .uri = strdup(migration->uri),

@@ -36,12 +36,15 @@ struct journal {
     char *vm_name;
     enum migrate_phase phase;
     bool was_active, was_persistent;
-    bool keeps_old; /* the old images become donors, else they go */
+    bool was_paused; /* by an operator: it stays so */
+    bool keeps_old;  /* the old images become donors, else they go */
     /*
      * The point of no return: libvirt was, or is about to be, told to migrate.
      * From then on only what both sides say of the VM tells what is to be done.
      */
     bool is_handed;
+    /* It stands still there, however that ends, until it was let go of here: nobody runs it twice. */
+    bool stands_still;
     char *host; /* the destination's name in setmov.conf; NULL: it was given by its URI */
     char *uri, *incoming_pool;
     char *plan; /* name of the last plan, see transfer_plan.h; NULL: none is there yet */

@@ -9,12 +9,12 @@
 #define NOUN    "migration"
 #define VERSION 1
 
-/* Words of two meanings each, the first one for false. */
-static const char *const active_words[] = {"off", "active"};
-static const char *const persistent_words[] = {"transient", "persistent"};
-static const char *const old_words[] = {"remove", "keep"};
-static const char *const handed_words[] = {"prepared", "handed"};
-static const char *const shared_words[] = {"own", "shared"};
+/* Each is what it says at its place: the first one for false, the second one for true. */
+static const char *const active_words[] = {"off", "active", "paused", NULL};
+static const char *const persistent_words[] = {"transient", "persistent", NULL};
+static const char *const old_words[] = {"remove", "keep", NULL};
+static const char *const handed_words[] = {"prepared", "handed", "standing", NULL};
+static const char *const shared_words[] = {"own", "shared", NULL};
 
 /* ---- writing --------------------------------------------------------------------------- */
 
@@ -74,14 +74,14 @@ int journal_encode(const struct journal *journal, char **ret_text, size_t *ret_l
     lines_write_uuid(&writer, &journal->vm);
     lines_write_string(&writer, "the VM's name", journal->vm_name, LINES_NAME_MAX);
     lines_write_key(&writer, "was");
-    lines_write_word(&writer, active_words[journal->was_active]);
+    lines_write_word(&writer, active_words[journal->was_active ? 1 + journal->was_paused : 0]);
     lines_write_word(&writer, persistent_words[journal->was_persistent]);
     lines_write_key(&writer, "phase");
     if ((unsigned)journal->phase >= MIGRATE_PHASES)
         lines_write_fail(&writer, -EINVAL, "%u is no phase", (unsigned)journal->phase);
     else
         lines_write_word(&writer, migrate_phase_name(journal->phase));
-    lines_write_word(&writer, handed_words[journal->is_handed]);
+    lines_write_word(&writer, handed_words[journal->is_handed ? 1 + journal->stands_still : 0]);
     lines_write_key(&writer, "old");
     lines_write_word(&writer, old_words[journal->keeps_old]);
     lines_write_key(&writer, "time");
@@ -98,17 +98,35 @@ int journal_encode(const struct journal *journal, char **ret_text, size_t *ret_l
 
 /* ---- reading --------------------------------------------------------------------------- */
 
-static void read_choice(struct lines_reader *reader, const char *name, const char *const words[2],
-                        bool *ret_value)
+/* The place of the word that stands there. */
+static unsigned read_one_of(struct lines_reader *reader, const char *name, const char *const *words)
 {
     struct text word = {NULL, NULL};
 
     lines_read_word(reader, name, &word);
-    if (reader->rc < 0)
-        return;
-    *ret_value = text_equals(word, words[1]);
-    if (!*ret_value && !text_equals(word, words[0]))
+    for (unsigned i = 0; reader->rc == 0 && words[i] != NULL; i++) {
+        if (text_equals(word, words[i]))
+            return i;
+    }
+    if (reader->rc == 0)
         lines_read_fail(reader, -EINVAL, "%s is neither '%s' nor '%s'", name, words[0], words[1]);
+    return 0;
+}
+
+static void read_active(struct lines_reader *reader, struct journal *journal)
+{
+    unsigned place = read_one_of(reader, "whether it ran", active_words);
+
+    journal->was_active = place >= 1;
+    journal->was_paused = place >= 2;
+}
+
+static void read_handed(struct lines_reader *reader, struct journal *journal)
+{
+    unsigned place = read_one_of(reader, "whether libvirt has it", handed_words);
+
+    journal->is_handed = place >= 1;
+    journal->stands_still = place >= 2;
 }
 
 static void read_phase(struct lines_reader *reader, enum migrate_phase *ret_phase)
@@ -143,7 +161,7 @@ static void read_layer(struct lines_reader *reader, struct journal_disk *disk)
     read_path(reader, "an image's path", &layer->path);
     lines_read_string(reader, "an image's format", LINES_NAME_MAX, &layer->format);
     read_path(reader, "an image's path at the destination", &layer->there);
-    read_choice(reader, "whose an image is", shared_words, &layer->is_shared);
+    layer->is_shared = read_one_of(reader, "whose an image is", shared_words) == 1;
 }
 
 /* A line of a disk, or the first one of a disk. */
@@ -207,15 +225,15 @@ static void read_first(struct lines_reader *reader, struct journal *journal)
     lines_read_string(reader, "the VM's name", LINES_NAME_MAX, &journal->vm_name);
     lines_read_line_end(reader);
     lines_read_key(reader, "was");
-    read_choice(reader, "whether it ran", active_words, &journal->was_active);
-    read_choice(reader, "whether it was defined", persistent_words, &journal->was_persistent);
+    read_active(reader, journal);
+    journal->was_persistent = read_one_of(reader, "whether it was defined", persistent_words) == 1;
     lines_read_line_end(reader);
     lines_read_key(reader, "phase");
     read_phase(reader, &journal->phase);
-    read_choice(reader, "whether libvirt has it", handed_words, &journal->is_handed);
+    read_handed(reader, journal);
     lines_read_line_end(reader);
     lines_read_key(reader, "old");
-    read_choice(reader, "what becomes of old images", old_words, &journal->keeps_old);
+    journal->keeps_old = read_one_of(reader, "what becomes of old images", old_words) == 1;
     lines_read_line_end(reader);
     lines_read_key(reader, "time");
     lines_read_time(reader, "when it was made", &journal->made_s);

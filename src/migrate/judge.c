@@ -7,12 +7,26 @@ static bool runs(enum vm_place place)
     return place == VM_RUNNING || place == VM_PAUSED;
 }
 
-static enum migrate_verdict judge_active(const struct migrate_places *places)
+/*
+ * It never ran there, so what it has synced is here, wherever its memory is: as long as
+ * it is not gone here, here it goes on, be it from the beginning.
+ */
+static enum migrate_verdict judge_standing(enum vm_place here)
+{
+    if (here == VM_ABSENT)
+        return MIGRATE_IS_THERE;
+    return runs(here) || here == VM_OUTGOING || here == VM_OFF ? MIGRATE_IS_HERE
+                                                               : MIGRATE_IS_UNKNOWN;
+}
+
+static enum migrate_verdict judge_active(const struct migrate_places *places, bool stands_still)
 {
     enum vm_place here = places->here.place, there = places->there.place;
 
     if (there == VM_INCOMING || places->here.has_job)
         return MIGRATE_IS_UNDERWAY;
+    if (stands_still && (there == VM_PAUSED || there == VM_OFF))
+        return judge_standing(here);
     if (runs(there))
         return runs(here) || here == VM_OTHER ? MIGRATE_IS_UNKNOWN : MIGRATE_IS_THERE;
     if (there == VM_OFF) /* it went and was shut down; or libvirt left a definition behind */
@@ -39,9 +53,10 @@ static enum migrate_verdict judge_off(const struct migrate_places *places)
     return MIGRATE_IS_UNKNOWN;
 }
 
-enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was_active)
+enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was_active,
+                                   bool stands_still)
 {
     if (!places->has_here || !places->has_there)
         return MIGRATE_IS_UNKNOWN;
-    return was_active ? judge_active(places) : judge_off(places);
+    return was_active ? judge_active(places, stands_still) : judge_off(places);
 }

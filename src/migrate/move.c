@@ -28,6 +28,7 @@ struct call {
     struct vm_layer *layers; /* of all disks, as they will be there */
     pthread_t thread;
     pthread_mutex_t mutex;
+    pthread_cond_t ended;
     bool is_done; /* under the mutex, as are: */
     int result;
     struct error error;
@@ -37,6 +38,7 @@ static void call_release(struct call *call)
 {
     free(call->disks);
     free(call->layers);
+    pthread_cond_destroy(&call->ended);
     pthread_mutex_destroy(&call->mutex);
 }
 
@@ -92,6 +94,7 @@ static int call_make(struct call *call, struct error *err)
         .auto_converge = options->auto_converge,
         .post_copy = options->busy == MIGRATE_BUSY_POST_COPY,
         .offline = !migration->journal.was_active,
+        .paused = migration->journal.stands_still,
         .persistent = migration->journal.was_persistent,
         .disks = call->disks,
         .disk_count = migration->journal.disk_count,
@@ -111,15 +114,26 @@ static void *call_run(void *context)
     call->result = rc;
     call->error = why;
     call->is_done = true;
+    pthread_cond_signal(&call->ended);
     pthread_mutex_unlock(&call->mutex);
     return NULL;
 }
 
+/* Waits for a moment: the guest may stand still from its end on, until it is told to go on. */
 static bool is_done(struct call *call)
 {
+    struct timespec until;
     bool is;
 
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)(WATCH_EVERY_S * 1e9);
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
     pthread_mutex_lock(&call->mutex);
+    if (!call->is_done)
+        (void)pthread_cond_timedwait(&call->ended, &call->mutex, &until);
     is = call->is_done;
     pthread_mutex_unlock(&call->mutex);
     return is;
@@ -248,7 +262,6 @@ static int watch_call(struct watch *watch, struct error *err)
     struct migration *migration = call->migration;
 
     while (!is_done(call)) {
-        pause_s(WATCH_EVERY_S);
         if (watch->moving_s == 0)
             look_at_hook(watch);
         else if (watch->here != NULL)
@@ -350,13 +363,28 @@ static int settle(struct watch *watch, int rc, struct error *err)
     return rc == -ESTALE || rc == -EREMOTEIO ? -EIO : rc;
 }
 
+/* As soon as can be. What fails here is tried again, and told, when all else is finished. */
+static void go_on_there(struct migration *migration)
+{
+    const struct migrate_end end = {
+        .config = migration->config, .here = migration->here, .there = migration->there};
+
+    if (migration->there != NULL)
+        (void)migrate_let_go_here(&end, &migration->journal, NULL);
+}
+
 int migration_move(struct migration *migration, struct error *err)
 {
     CLEANUP(call_release)
-    struct call call = {.migration = migration, .mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct call call = {.migration = migration,
+                        .mutex = PTHREAD_MUTEX_INITIALIZER,
+                        .ended = PTHREAD_COND_INITIALIZER};
     struct watch watch = {.call = &call};
-    int rc = call_make(&call, err), code;
+    int rc, code;
 
+    migration->journal.stands_still =
+        migration->journal.was_active && migration->options->busy != MIGRATE_BUSY_POST_COPY;
+    rc = call_make(&call, err);
     if (rc == 0)
         rc = migration_open(migration, migration->config->setmov.connect, &watch.here, err);
     migration->journal.is_handed = rc == 0;
@@ -379,8 +407,10 @@ int migration_move(struct migration *migration, struct error *err)
     rc = watch_call(&watch, err);
     if (rc < 0)
         rc = settle(&watch, rc, err);
-    if (rc == 0)
+    if (rc == 0) {
+        go_on_there(migration);
         take_figures(&watch);
+    }
     vm_peer_close(watch.here);
     return rc;
 }

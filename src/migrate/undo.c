@@ -14,8 +14,12 @@ static int find_and_wake(const struct migrate_end *end, const struct journal *jo
     if (rc < 0 || ret_where->place != VM_OUTGOING)
         return rc;
     rc = vm_resume(end->here, &journal->vm, err);
-    return rc < 0 ? error_prefix(err, rc, "it stands still, and cannot be resumed")
-                  : vm_where(end->here, &journal->vm, ret_where, err);
+    if (rc < 0)
+        return error_prefix(err, rc, "it stands still, and cannot be resumed");
+    /* Its images are QEMU's again only once it has gone on. */
+    if (journal->was_paused)
+        rc = vm_migrate_suspend(end->here, &journal->vm, err);
+    return rc < 0 ? rc : vm_where(end->here, &journal->vm, ret_where, err);
 }
 
 /*
@@ -92,7 +96,9 @@ int migrate_undo(const struct migrate_end *end, struct journal *journal, bool wa
 
     if (end->here == NULL)
         return error_set(err, rc, "libvirt of this host cannot be reached");
-    rc = find_and_wake(end, journal, &where, err);
+    rc = migrate_let_go_there(end, journal, err);
+    if (rc == 0)
+        rc = find_and_wake(end, journal, &where, err);
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < journal->disk_count; i++) {

@@ -67,6 +67,30 @@ static struct journal parsed(const char *lines)
     return journal;
 }
 
+static void test_words_for_a_guest_that_stands_still(void **state)
+{
+    (void)state;
+    for (int paused = 0; paused <= 1; paused++) {
+        for (int still = 0; still <= 1; still++) {
+            struct journal journal = parsed(HEAD LINES);
+            struct journal again;
+            char *text;
+            size_t length;
+
+            journal.was_paused = paused;
+            journal.is_handed = true;
+            journal.stands_still = still;
+            assert_int_equal(journal_encode(&journal, &text, &length, NULL), 0);
+            assert_int_equal(journal_parse(text_of(text, length), "j", &again, NULL), 0);
+            assert_true(again.was_active && again.is_handed);
+            assert_true(again.was_paused == paused && again.stands_still == still);
+            journal_release(&again);
+            journal_release(&journal);
+            free(text);
+        }
+    }
+}
+
 static void test_every_field_is_read_and_written(void **state)
 {
     struct journal journal = parsed(HEAD LINES HOST DISK "disk vdb\nlayer /i/b raw /j/b own\n");
@@ -228,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_field_is_read_and_written),
+        cmocka_unit_test(test_words_for_a_guest_that_stands_still),
         cmocka_unit_test(test_what_is_not_whole_is_none),
         cmocka_unit_test(test_refusals_say_why),
         cmocka_unit_test(test_a_saved_journal_is_found_read_and_removed),
