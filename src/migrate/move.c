@@ -369,7 +369,7 @@ static void go_on_there(struct migration *migration)
     const struct migrate_end end = {
         .config = migration->config, .here = migration->here, .there = migration->there};
 
-    if (migration->there != NULL)
+    if (migration->here != NULL && migration->there != NULL)
         (void)migrate_let_go_here(&end, &migration->journal, NULL);
 }
 
