@@ -89,9 +89,9 @@ class Migration:
 
     def __init__(self, source, to, guest, *options):
         self.source, self.to, self.guest = source, to, guest
-        self.process = source.start("setmov", "migrate", guest, "--to", to.name, "--progress", "json", *options,
+        self.process = source.start("setmov", "migrate", guest, "--to", to.name, "--progress", "json", "--json", *options,
                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.seen, self.rows, self.err = [], [], []
+        self.seen, self.err, self.summary = [], [], None
         self.threads = [threading.Thread(target=self._read), threading.Thread(target=self._read_errors)]
         for thread in self.threads:
             thread.start()
@@ -99,8 +99,9 @@ class Migration:
     def _read(self):
         for line in self.process.stdout:
             row = json.loads(line)
-            self.rows.append(row)
-            if not self.seen or self.seen[-1] != row["phase"]:
+            if "phase" not in row:
+                self.summary = row
+            elif not self.seen or self.seen[-1] != row["phase"]:
                 self.seen.append(row["phase"])
 
     def _read_errors(self):
@@ -232,12 +233,12 @@ def expire(host):
     """As if what waits had waited for days."""
     for name in files(host, INCOMING):
         os.utime(host.path(f"{INCOMING}/{name}"), (1, 1))
-    for name in files(host, LEASES):
+    for name in [name for name in files(host, LEASES) if name.endswith(".lease")]:
         path = host.path(f"{LEASES}/{name}")
         with open(path, encoding="utf-8") as file:
             words = dict(re.findall(r"^(\w+) (.*)$", file.read(), re.M))
         bed.require({"image", "vm"} <= words.keys(), f"a lease: {words}")
-        made = words["made"].split()[0]
+        made = str(int(words["made"]) - int(time.time()))
         text = subprocess.run([TOOL, "lease", words["vm"].split()[0], *words["image"].split(), made, made], check=True,
                               stdout=subprocess.PIPE).stdout
         with open(path, "wb") as file:
@@ -253,8 +254,8 @@ def leftovers(host):
     found = []
     for directory, _, names in os.walk(host.path(STATE)):
         inner = os.path.relpath(directory, host.path(STATE))
-        if inner.split("/")[0] not in ("index", "cache"):
-            found += [os.path.join(inner, name) for name in names]
+        if inner.split("/")[0] not in ("index", "peers"):
+            found += [os.path.join(inner, name) for name in names if name != "lock"]
     found += [f"pool incoming: {name}" for name in host.virsh("vol-list", "incoming", check=False).split() if name.startswith("part-")]
     return found
 
@@ -365,6 +366,6 @@ def kill_at(case, phase, kill):
     if hold:
         hold.__exit__()
     status, said = migration.end() if kill is not kill_setmov else (None, [])
-    bed.require(status in (None, 0) or len(said) == 1, f"status {status}: {migration.err}")
+    bed.require(status in (None, 0) or len(said) == 1, f"status {status}: {said}")
     moved = case.settle(least, True if status == 0 else None)
-    bed.say(f"{kill.__name__} {phase}: {'moved' if moved else 'stayed'}, {status} {said} {migration.err}")
+    bed.say(f"{kill.__name__} {phase}: {'moved' if moved else 'stayed'}, {status} {said}")
