@@ -360,7 +360,12 @@ static int settle(struct watch *watch, int rc, struct error *err)
     }
     if (watch->hook.phase == TRANSFER_WAITING && migration->plan_name != NULL)
         hint_at_hook(migration);
-    return rc == -ESTALE || rc == -EREMOTEIO ? -EIO : rc;
+    if (rc == -ESTALE || rc == -EREMOTEIO)
+        rc = -EIO;
+    /* What libvirt says may be no more than that a file ended; a hook's line stands for itself. */
+    return rc == -EIO ? error_prefix(err, rc, "libvirt did not move %s to %s", migration->vm.name,
+                                     migration->name)
+                      : rc;
 }
 
 /* As soon as can be. What fails here is tried again, and told, when all else is finished. */
