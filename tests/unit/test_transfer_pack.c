@@ -84,6 +84,7 @@ static void test_what_is_sent_is_found_again(void **unused)
     assert_int_equal(result.raw_bytes, 3 * MIB + MIB / 2 + 3 * MADE_BLOCK);
     assert_int_equal(made.told, result.raw_bytes);
     assert_int_equal(made.total, result.raw_bytes);
+    assert_false(made.went_back);
     assert_int_equal(result.parts, made.parts);
     assert_int_equal(made.parts, 4);
     assert_int_equal(made.plan.part_count, 4);
