@@ -1,55 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The images of the plan, and what this host's index knows of them already. */
 #include "migrate/run.h"
-#include "setmov/base_bytes.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
-
-/* ---- what a qcow2 image is made with ----------------------------------------------------- */
-
-#define QCOW2_MAGIC              0x514649fbu /* "QFI\xfb", as the file has it, big-endian */
-#define QCOW2_CLUSTER_BITS       20
-#define QCOW2_INCOMPATIBLE       72
-#define QCOW2_EXTENDED_L2        (UINT64_C(1) << 4)
-#define QCOW2_HEAD               80
-#define QCOW2_CLUSTER_BITS_LEAST 9
-#define QCOW2_CLUSTER_BITS_MOST  21
-
-static uint32_t big_u32(const uint8_t *bytes)
-{
-    return __builtin_bswap32(get_u32(bytes));
-}
-
-/* NULL in `ret_settings` where there is nothing to say. What is odd here QEMU has opened all the same. */
-static int read_settings(const char *path, const char *format, char **ret_settings,
-                         struct error *err)
-{
-    uint8_t head[QCOW2_HEAD] = {0};
-    CLEANUP(cleanup_close) int fd = -1;
-    uint32_t version, bits;
-    uint64_t incompatible;
-
-    *ret_settings = NULL;
-    if (strcmp(format, "qcow2") != 0)
-        return 0;
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-        big_u32(head) != QCOW2_MAGIC)
-        return error_set(err, -EINVAL, "%s: it has no header of qcow2", path);
-    version = big_u32(head + 4);
-    bits = big_u32(head + QCOW2_CLUSTER_BITS);
-    incompatible = version >= 3 ? __builtin_bswap64(get_u64(head + QCOW2_INCOMPATIBLE)) : 0;
-    if (bits < QCOW2_CLUSTER_BITS_LEAST || bits > QCOW2_CLUSTER_BITS_MOST)
-        return error_set(err, -EINVAL, "%s: clusters of 2^%u bytes", path, bits);
-    if (asprintf(ret_settings, "compat=%s,cluster_size=%u%s", version >= 3 ? "1.1" : "0.10",
-                 1u << bits, incompatible & QCOW2_EXTENDED_L2 ? ",extended_l2=on" : "") < 0) {
-        *ret_settings = NULL;
-        return error_set(err, -ENOMEM, "out of memory");
-    }
-    return 0;
-}
 
 /* ---- the list ------------------------------------------------------------------------------ */
 
@@ -83,7 +36,7 @@ static int add_image(struct migration *migration, const struct vm_chain *chain, 
     if (image->path == NULL || image->format == NULL ||
         (below != NULL && (image->backing == NULL || image->backing_format == NULL)))
         return error_set(err, -ENOMEM, "out of memory");
-    return read_settings(image->path, image->format, &image->settings, err);
+    return 0;
 }
 
 /* Of two disks with one image below both it is in the plan once. */

@@ -14,10 +14,17 @@ static int open_image(struct migration *migration, struct migrate_image *image, 
         .context = migration,
     };
     int rc = image_open(image->path, &options, &image->image, err);
+    const char *settings;
 
-    if (rc == 0)
-        image->virtual_size = image_size(image->image);
-    return rc;
+    if (rc < 0)
+        return rc;
+    image->virtual_size = image_size(image->image);
+    free(image->settings);
+    image->settings = NULL;
+    settings = image_settings(image->image);
+    if (settings[0] != '\0' && (image->settings = strdup(settings)) == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    return 0;
 }
 
 /* The bytes of the images before this one, which are read already. */

@@ -15,7 +15,7 @@
 struct migrate_image {
     char *path, *format;            /* here */
     char *backing, *backing_format; /* the layer below; NULL */
-    char *settings;                 /* for making it anew (image_write.h); NULL */
+    char *settings; /* for making it anew (image_write.h): known once it was opened; NULL */
     bool is_shared;
     struct image *image; /* while it is read and packed */
     uint64_t virtual_size;
