@@ -19,4 +19,12 @@
  */
 int cli_config_read(const char *command, const char *path, struct config *ret_config);
 
+/*
+ * A command that works by the configuration alone and is stopped by signals
+ * (blocks_stopped()): reads it, gets ready, and returns what `run` does.
+ */
+int cli_run_configured(const char *command, const char *path,
+                       int (*run)(const struct config *config, const void *context),
+                       const void *context);
+
 #endif

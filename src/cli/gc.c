@@ -131,8 +131,9 @@ static void print_summary(const struct outcome *outcome, const struct peers_gc_s
         logged_line(outcome->config, LOG_INFO, true, "%s", line);
 }
 
-static int run(const struct config *config, const struct gc_options *options)
+static int run(const struct config *config, const void *context)
 {
+    const struct gc_options *options = context;
     struct outcome outcome = {config, options, options->json ? json_object_new_array() : NULL};
     const struct peers_gc_options how = {.dry_run = options->dry_run,
                                          .stopped = blocks_stopped,
@@ -158,26 +159,6 @@ static int run(const struct config *config, const struct gc_options *options)
     return summary.failed > 0 ? STATUS_FAILED : status;
 }
 
-static int configure_and_run(const struct gc_options *options)
-{
-    struct blocks_settings settings;
-    struct error err = {""};
-    struct config config;
-    int status = cli_config_read(COMMAND, options->config, &config);
-
-    if (status != STATUS_OK)
-        return status;
-    blocks_settings_init(&settings, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
-    status = blocks_prepare(COMMAND, &settings);
-    if (status < 0 && blocks_stop_watch(&err) < 0)
-        status = command_error(COMMAND, "%s", err.text);
-    if (status < 0)
-        status = run(&config, options);
-    blocks_settings_release(&settings);
-    config_release(&config);
-    return status;
-}
-
 int command_gc(int argc, char **argv)
 {
     struct gc_options options = {.config = NULL};
@@ -187,5 +168,5 @@ int command_gc(int argc, char **argv)
         return status;
     if (optind < argc)
         return command_usage_error(COMMAND, "unexpected argument '%s'", argv[optind]);
-    return configure_and_run(&options);
+    return cli_run_configured(COMMAND, options.config, run, &options);
 }

@@ -132,8 +132,9 @@ static int print_json(struct outcome *outcome)
     return report_json_print(COMMAND, root);
 }
 
-static int run(const struct config *config, const struct recover_options *options)
+static int run(const struct config *config, const void *context)
 {
+    const struct recover_options *options = context;
     struct outcome outcome = {.config = config,
                               .list = options->list,
                               .json = options->json,
@@ -160,26 +161,6 @@ static int run(const struct config *config, const struct recover_options *option
     return outcome.status;
 }
 
-static int configure_and_run(const struct recover_options *options)
-{
-    struct blocks_settings settings;
-    struct error err = {""};
-    struct config config;
-    int status = cli_config_read(COMMAND, options->config, &config);
-
-    if (status != STATUS_OK)
-        return status;
-    blocks_settings_init(&settings, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
-    status = blocks_prepare(COMMAND, &settings);
-    if (status < 0 && blocks_stop_watch(&err) < 0)
-        status = command_error(COMMAND, "%s", err.text);
-    if (status < 0)
-        status = run(&config, options);
-    blocks_settings_release(&settings);
-    config_release(&config);
-    return status;
-}
-
 int command_recover(int argc, char **argv)
 {
     struct recover_options options = {.config = NULL};
@@ -190,5 +171,5 @@ int command_recover(int argc, char **argv)
     if (argc - optind > 1)
         return command_usage_error(COMMAND, "unexpected argument '%s'", argv[optind + 1]);
     options.vm = optind < argc ? argv[optind] : NULL;
-    return configure_and_run(&options);
+    return cli_run_configured(COMMAND, options.config, run, &options);
 }

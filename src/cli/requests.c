@@ -190,8 +190,9 @@ static int print_json(struct outcome *outcome)
     return report_json_print(COMMAND, root);
 }
 
-static int run(const struct config *config, const struct requests_options *options)
+static int run(const struct config *config, const void *context)
 {
+    const struct requests_options *options = context;
     struct outcome outcome = {.config = config,
                               .list = options->list,
                               .json = options->json,
@@ -221,26 +222,6 @@ static int run(const struct config *config, const struct requests_options *optio
     return rc < 0 ? logged_error(config, COMMAND, err.text) : outcome.status;
 }
 
-static int configure_and_run(const struct requests_options *options)
-{
-    struct blocks_settings settings;
-    struct error err = {""};
-    struct config config;
-    int status = cli_config_read(COMMAND, options->config, &config);
-
-    if (status != STATUS_OK)
-        return status;
-    blocks_settings_init(&settings, BLOCKS_DEFAULT_KIND, BLOCKS_DEFAULT_BLOCK_SIZE);
-    status = blocks_prepare(COMMAND, &settings);
-    if (status < 0 && blocks_stop_watch(&err) < 0)
-        status = command_error(COMMAND, "%s", err.text);
-    if (status < 0)
-        status = run(&config, options);
-    blocks_settings_release(&settings);
-    config_release(&config);
-    return status;
-}
-
 int command_requests(int argc, char **argv)
 {
     struct requests_options options = {.config = NULL};
@@ -250,5 +231,5 @@ int command_requests(int argc, char **argv)
         return status;
     if (optind < argc)
         return command_usage_error(COMMAND, "unexpected argument '%s'", argv[optind]);
-    return configure_and_run(&options);
+    return cli_run_configured(COMMAND, options.config, run, &options);
 }
