@@ -2,6 +2,7 @@
 /* The plan is made, image by image, from what the destination has. */
 #include "migrate/resend.h"
 #include "migrate/run.h"
+#include "setmov/migrate_estimate.h"
 
 #include <errno.h>
 #include <time.h>
@@ -153,7 +154,6 @@ static int make_image(struct making *making, size_t i, const struct transfer_sou
     return rc;
 }
 
-/* The figures would count what was sent once as if it had to be sent for each kind of disk. */
 static int begin_plan(struct migration *migration, struct error *err)
 {
     migration->plan = (struct transfer_plan){
@@ -194,6 +194,37 @@ int migration_plan(struct migration *migration, struct error *err)
     return migration_why(migration, rc, err);
 }
 
+/* What is sent, compressed, and the plan: of what no donor has, and no part. */
+static int estimate(struct migration *migration, const struct sources *sources, struct error *err)
+{
+    CLEANUP(cleanup_free)
+    struct migrate_estimate_image *images = calloc(migration->image_count + 1, sizeof(*images));
+    int level = migration->options->level != 0 ? migration->options->level
+                                               : transfer_level(migration->config->migrate.level,
+                                                                migration->bandwidth_bits_per_s);
+    struct migrate_estimate found;
+    int rc;
+
+    if (images == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < migration->image_count; i++)
+        images[i] =
+            (struct migrate_estimate_image){view_of(migration, i), migration->images[i].image};
+    rc = migrate_estimate(images, migration->image_count, sources->donors, sources->all.donor_count,
+                          level, migration_stopped, migration, &found, err);
+    if (rc < 0)
+        return rc;
+    migration->summary->plan_bytes = found.plan_bytes;
+    migration->summary->packed_bytes = found.packed_bytes;
+    /* The estimate does not know of parts that are there. */
+    if (migration->summary->blocks.reused > 0)
+        migration->summary->packed_bytes =
+            (uint64_t)((double)found.packed_bytes * (double)migration->summary->blocks.sent /
+                       (double)(migration->summary->blocks.sent +
+                                migration->summary->blocks.reused));
+    return 0;
+}
+
 int migration_foresee(struct migration *migration, struct error *err)
 {
     CLEANUP(sources_release) struct sources sources = {NULL};
@@ -209,6 +240,8 @@ int migration_foresee(struct migration *migration, struct error *err)
         add_figures(&migration->summary->blocks, &figures);
         sources.earlier[sources.all.earlier_count++] = view_of(migration, i);
     }
+    if (rc == 0)
+        rc = estimate(migration, &sources, err);
     return migration_why(migration, rc, err);
 }
 
