@@ -378,6 +378,20 @@ static void go_on_there(struct migration *migration)
         (void)migrate_let_go_here(&end, &migration->journal, NULL);
 }
 
+/* libvirt would move the definition of one that was started meanwhile, away from below it. */
+static int check_off(struct migration *migration, struct error *err)
+{
+    struct vm_where where = {.place = VM_OTHER};
+    int rc;
+
+    if (migration->journal.was_active)
+        return 0;
+    rc = vm_where(migration->here, &migration->vm.uuid, &where, err);
+    if (rc == 0 && where.place != VM_OFF)
+        rc = error_set(err, -EBUSY, "%s is %s by now", migration->vm.name, where.state);
+    return rc;
+}
+
 int migration_move(struct migration *migration, struct error *err)
 {
     CLEANUP(call_release)
@@ -389,7 +403,9 @@ int migration_move(struct migration *migration, struct error *err)
 
     migration->journal.stands_still =
         migration->journal.was_active && migration->options->busy != MIGRATE_BUSY_POST_COPY;
-    rc = call_make(&call, err);
+    rc = check_off(migration, err);
+    if (rc == 0)
+        rc = call_make(&call, err);
     if (rc == 0)
         rc = migration_open(migration, migration->config->setmov.connect, &watch.here, err);
     migration->journal.is_handed = rc == 0;

@@ -130,6 +130,7 @@ def to_beta_and_back(hosts):
     bed.require(abs(dry["blocks"]["sent"] - 63 * MEBIBYTE) < 2 * MEBIBYTE, f"--dry-run: {dry}")
     count = alpha.count("vm1")
     moved = migrate(alpha, "--to", "beta", "vm1")
+    bed.require(abs(dry["bytes"]["parts"] - moved["bytes"]["parts"]) < 0.05 * moved["bytes"]["parts"], f"{dry} {moved}")
     bed.require(moved["moved"] and not moved["left"] and moved["attempts"] == 1, f"{moved}")
     bed.require(moved["blocks"]["local"] == 0 and moved["bytes"]["parts"] > 60 * MEBIBYTE, f"{moved}")
     bed.require(alpha.state("vm1") is None, "it is defined at the source as well")
