@@ -183,6 +183,7 @@ enum vm_place {
 struct vm_where {
     enum vm_place place;
     bool persistent;
+    bool autostart; /* it starts with the host; libvirt does not take that along */
     bool has_job;   /* a migration, either way */
     char state[80]; /* for people: "paused (migration)" */
 };
@@ -192,6 +193,8 @@ int vm_where(struct vm_peer *peer, const struct uuid *uuid, struct vm_where *ret
 int vm_resume(struct vm_peer *peer, const struct uuid *uuid, struct error *err);
 /* Ends the QEMU of a VM that runs elsewhere, and forgets its definition if `undefine`. -ENOENT is 0. */
 int vm_discard(struct vm_peer *peer, const struct uuid *uuid, bool undefine, struct error *err);
+/* It starts with the host. */
+int vm_set_autostart(struct vm_peer *peer, const struct uuid *uuid, struct error *err);
 /* Takes the plan's element out of the live and the persistent metadata. */
 int vm_forget_plan(struct vm_peer *peer, const struct uuid *uuid, struct error *err);
 

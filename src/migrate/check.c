@@ -185,7 +185,7 @@ int migration_open(struct migration *migration, const char *uri, struct vm_peer 
     else
         rc = vm_tasks_run(&task, 1, 1, (double)migration->config->sync.timeout_s, NULL, NULL, err);
     if (rc == 0 && task.result < 0)
-        rc = error_set(err, task.result, "%s: %s", uri, task.error.text);
+        rc = error_set(err, task.result, "%s", task.error.text);
     if (rc == 0) {
         *ret_peer = opening->peer;
         opening->peer = NULL;

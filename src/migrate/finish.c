@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Never one that runs: the caller has seen that it runs there, so two would write one disk's history. */
@@ -55,8 +56,12 @@ static int put_aside(const struct migrate_end *end, const struct journal *journa
                      struct error *err)
 {
     CLEANUP(cleanup_free) char *path = NULL;
+    struct stat status;
     int rc;
 
+    /* The name would go, and the image stay. */
+    if (lstat(layer->path, &status) == 0 && S_ISLNK(status.st_mode))
+        return error_set(err, -EINVAL, "it is a symbolic link");
     if (!journal->keeps_old)
         return unlink(layer->path) == 0 || errno == ENOENT
                    ? 0
@@ -165,6 +170,9 @@ int migrate_finish(const struct migrate_end *end, struct journal *journal,
     catalog_images_release(&images);
     if (vm_forget_plan(end->there, &journal->vm, &why) < 0)
         migrate_left(end, "the name of the plan stays in the VM's metadata: %s", why.text);
+    if (journal->was_autostart && vm_set_autostart(end->there, &journal->vm, &why) < 0)
+        migrate_left(end, "it does not start with its host any more (virsh autostart): %s",
+                     why.text);
     if (migrate_remove_sent(end, journal, &why) < 0)
         migrate_left(end, "plan and progress stay at the destination until they expire: %s",
                      why.text);

@@ -93,6 +93,7 @@ static int begin_journal(struct migration *migration, struct error *err)
         .was_active = migration->vm.active,
         .was_persistent = where.persistent,
         .was_paused = migration->vm.active && where.place == VM_PAUSED,
+        .was_autostart = where.autostart,
         .keeps_old = keeps_old(migration),
         .host = migration->host != NULL ? strdup(migration->host->name) : NULL,
         .uri = strdup(migration->uri),

@@ -1,8 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The images of the plan, and what this host's index knows of them already. */
 #include "migrate/run.h"
+#include "setmov/base_bytes.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/* ---- what would be lost ------------------------------------------------------------------ */
+
+#define QCOW2_MAGIC        0x514649fbu /* "QFI\xfb", as the file has it, big-endian */
+#define QCOW2_ENCRYPTION   32
+#define QCOW2_SNAPSHOTS    60
+#define QCOW2_INCOMPATIBLE 72
+#define QCOW2_DATA_FILE    (UINT64_C(1) << 2)
+#define QCOW2_HEAD         80
+
+static uint32_t big_u32(const uint8_t *bytes)
+{
+    return __builtin_bswap32(get_u32(bytes));
+}
+
+/*
+ * What a new image would not have, and nobody would miss before the old one is gone:
+ * libvirt knows none of it where somebody made it with other tools.
+ */
+static int check_whole(const char *path, const char *format, struct error *err)
+{
+    CLEANUP(cleanup_close) int fd = -1;
+    uint8_t head[QCOW2_HEAD] = {0};
+    uint32_t snapshots;
+
+    if (strcmp(format, "qcow2") != 0)
+        return 0;
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
+        big_u32(head) != QCOW2_MAGIC)
+        return error_set(err, -EINVAL, "%s: it has no header of qcow2", path);
+    snapshots = big_u32(head + QCOW2_SNAPSHOTS);
+    if (snapshots > 0)
+        return error_set(
+            err, -ENOTSUP,
+            "%s has %u internal snapshot%s, which would be lost (qemu-img snapshot -l)", path,
+            snapshots, snapshots == 1 ? "" : "s");
+    if (big_u32(head + QCOW2_ENCRYPTION) != 0)
+        return error_set(err, -ENOTSUP, "%s is encrypted", path);
+    if (big_u32(head + 4) >= 3 &&
+        (__builtin_bswap64(get_u64(head + QCOW2_INCOMPATIBLE)) & QCOW2_DATA_FILE) != 0)
+        return error_set(err, -ENOTSUP, "%s has its data in another file (data_file)", path);
+    return 0;
+}
 
 /* ---- the list ------------------------------------------------------------------------------ */
 
@@ -36,7 +83,7 @@ static int add_image(struct migration *migration, const struct vm_chain *chain, 
     if (image->path == NULL || image->format == NULL ||
         (below != NULL && (image->backing == NULL || image->backing_format == NULL)))
         return error_set(err, -ENOMEM, "out of memory");
-    return 0;
+    return check_whole(image->path, image->format, err);
 }
 
 /* Of two disks with one image below both it is in the plan once. */

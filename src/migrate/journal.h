@@ -36,8 +36,9 @@ struct journal {
     char *vm_name;
     enum migrate_phase phase;
     bool was_active, was_persistent;
-    bool was_paused; /* by an operator: it stays so */
-    bool keeps_old;  /* the old images become donors, else they go */
+    bool was_paused;    /* by an operator: it stays so */
+    bool was_autostart; /* persistent, and starts with the host */
+    bool keeps_old;     /* the old images become donors, else they go */
     /*
      * The point of no return: libvirt was, or is about to be, told to migrate.
      * From then on only what both sides say of the VM tells what is to be done.

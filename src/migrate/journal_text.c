@@ -11,7 +11,7 @@
 
 /* Each is what it says at its place: the first one for false, the second one for true. */
 static const char *const active_words[] = {"off", "active", "paused", NULL};
-static const char *const persistent_words[] = {"transient", "persistent", NULL};
+static const char *const persistent_words[] = {"transient", "persistent", "autostart", NULL};
 static const char *const old_words[] = {"remove", "keep", NULL};
 static const char *const handed_words[] = {"prepared", "handed", "standing", NULL};
 static const char *const shared_words[] = {"own", "shared", NULL};
@@ -75,7 +75,8 @@ int journal_encode(const struct journal *journal, char **ret_text, size_t *ret_l
     lines_write_string(&writer, "the VM's name", journal->vm_name, LINES_NAME_MAX);
     lines_write_key(&writer, "was");
     lines_write_word(&writer, active_words[journal->was_active ? 1 + journal->was_paused : 0]);
-    lines_write_word(&writer, persistent_words[journal->was_persistent]);
+    lines_write_word(&writer,
+                     persistent_words[journal->was_persistent ? 1 + journal->was_autostart : 0]);
     lines_write_key(&writer, "phase");
     if ((unsigned)journal->phase >= MIGRATE_PHASES)
         lines_write_fail(&writer, -EINVAL, "%u is no phase", (unsigned)journal->phase);
@@ -127,6 +128,14 @@ static void read_handed(struct lines_reader *reader, struct journal *journal)
 
     journal->is_handed = place >= 1;
     journal->stands_still = place >= 2;
+}
+
+static void read_persistent(struct lines_reader *reader, struct journal *journal)
+{
+    unsigned word = read_one_of(reader, "whether it was defined", persistent_words);
+
+    journal->was_persistent = word > 0;
+    journal->was_autostart = word == 2;
 }
 
 static void read_phase(struct lines_reader *reader, enum migrate_phase *ret_phase)
@@ -226,7 +235,7 @@ static void read_first(struct lines_reader *reader, struct journal *journal)
     lines_read_line_end(reader);
     lines_read_key(reader, "was");
     read_active(reader, journal);
-    journal->was_persistent = read_one_of(reader, "whether it was defined", persistent_words) == 1;
+    read_persistent(reader, journal);
     lines_read_line_end(reader);
     lines_read_key(reader, "phase");
     read_phase(reader, &journal->phase);

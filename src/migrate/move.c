@@ -151,7 +151,7 @@ struct watch {
     struct vm_peer *here; /* the call has the other connection */
     struct transfer_progress hook;
     struct vm_migrate_progress job; /* the last that was seen */
-    bool cancelled, hurried;
+    bool cancelled, hurried, has_looked;
     double moving_s; /* since when; 0: not yet */
 };
 
@@ -255,6 +255,51 @@ static void take_figures(struct watch *watch)
     summary->downtime_ms = job.downtime_ms;
 }
 
+static bool is_as_frozen(const struct journal_disk *disk, const struct vm_chain *chain)
+{
+    const char *top = disk->overlay != NULL ? disk->overlay : disk->layers[0].path;
+    size_t below = disk->overlay != NULL ? 1 : 0;
+
+    return strcmp(chain->target, disk->target) == 0 && chain->count > below &&
+           strcmp(chain->layers[0].path, top) == 0 &&
+           strcmp(chain->layers[below].path, disk->layers[0].path) == 0;
+}
+
+/*
+ * QEMU's mirror takes the top layer alone. What somebody else has laid on an overlay,
+ * or merged, or plugged in meanwhile, would leave what the guest wrote before behind.
+ */
+static int check_frozen(const struct migration *migration, struct vm_peer *here, struct error *err)
+{
+    const struct journal *journal = &migration->journal;
+    struct vm_chains chains = {NULL, 0, 0};
+    int rc = vm_chains_read(here, &journal->vm, &chains, err);
+
+    if (rc == 0 && chains.count != journal->disk_count)
+        rc = error_set(err, -EBUSY, "%s has got or lost a disk meanwhile", journal->vm_name);
+    for (size_t i = 0; i < chains.count && rc == 0; i++) {
+        if (!is_as_frozen(&journal->disks[i], &chains.chains[i]))
+            rc = error_set(err, -EBUSY,
+                           "disk %s of %s was changed meanwhile: it lies on %s, as somebody made a "
+                           "snapshot or merged one",
+                           chains.chains[i].target, journal->vm_name,
+                           chains.chains[i].layers[0].path);
+    }
+    vm_chains_release(&chains);
+    return rc;
+}
+
+/* Once libvirt has its job, nobody can change the disks any more; until the hook is done, it is early. */
+static void look_at_disks(struct watch *watch)
+{
+    struct migration *migration = watch->call->migration;
+
+    if (watch->has_looked || watch->hook.phase == TRANSFER_WAITING || migration->stop_code != 0)
+        return;
+    watch->has_looked = true;
+    migration->stop_code = check_frozen(migration, watch->here, &migration->stop_error);
+}
+
 /* Returns what the call returned. */
 static int watch_call(struct watch *watch, struct error *err)
 {
@@ -266,8 +311,10 @@ static int watch_call(struct watch *watch, struct error *err)
             look_at_hook(watch);
         else if (watch->here != NULL)
             look_at_job(watch);
-        if (watch->here != NULL)
+        if (watch->here != NULL) {
+            look_at_disks(watch);
             hurry(watch);
+        }
         if (migration_stopped(migration) && watch->here != NULL)
             cancel(watch);
     }
@@ -358,7 +405,9 @@ static int settle(struct watch *watch, int rc, struct error *err)
         migration->journal.is_handed = false;
         return -ESTALE;
     }
-    if (watch->hook.phase == TRANSFER_WAITING && migration->plan_name != NULL)
+    /* It may have said so itself, or the way there was refused here. */
+    if (watch->hook.phase == TRANSFER_WAITING && migration->plan_name != NULL &&
+        (rc == -EIO || rc == -ENOTSUP))
         hint_at_hook(migration);
     if (rc == -ESTALE || rc == -EREMOTEIO)
         rc = -EIO;
@@ -408,6 +457,8 @@ int migration_move(struct migration *migration, struct error *err)
         rc = call_make(&call, err);
     if (rc == 0)
         rc = migration_open(migration, migration->config->setmov.connect, &watch.here, err);
+    if (rc == 0)
+        rc = check_frozen(migration, watch.here, err);
     migration->journal.is_handed = rc == 0;
     if (rc == 0)
         rc = migration_save(migration, err);

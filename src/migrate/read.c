@@ -102,5 +102,6 @@ int migration_check_unchanged(struct migration *migration, struct error *err)
 
     for (size_t i = 0; i < migration->image_count && rc == 0; i++)
         rc = image_check_unchanged(migration->images[i].image, err);
-    return rc;
+    /* What the hook finds stale is another matter, and can be mended. */
+    return rc == -ESTALE ? -EBUSY : rc;
 }

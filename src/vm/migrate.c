@@ -166,6 +166,9 @@ static int errno_of(int code)
     switch (code) {
     case VIR_ERR_OPERATION_ABORTED:
         return -ECANCELED;
+    case VIR_ERR_MIGRATE_UNSAFE:
+    case VIR_ERR_OPERATION_INVALID:
+        return -EINVAL;
     case VIR_ERR_ARGUMENT_UNSUPPORTED:
     case VIR_ERR_CONFIG_UNSUPPORTED:
     case VIR_ERR_OPERATION_UNSUPPORTED:

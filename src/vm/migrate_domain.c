@@ -84,8 +84,10 @@ static int is_known(const struct vm_chain *chain, const char *name, struct error
 {
     if (chain->count > 0)
         return 0;
-    return error_set(err, -ENOTSUP, "'%.200s': disk '%s' is no file or block device", name,
-                     chain->target);
+    return error_set(err, -ENOTSUP,
+                     "'%.200s': disk '%s' is given by its pool and volume, or is on the network; "
+                     "only disks that are given by their file are moved",
+                     name, chain->target);
 }
 
 int vm_chains_read(struct vm_peer *peer, const struct uuid *uuid, struct vm_chains *ret_chains,

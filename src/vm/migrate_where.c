@@ -124,7 +124,7 @@ int vm_where(struct vm_peer *peer, const struct uuid *uuid, struct vm_where *ret
              struct error *err)
 {
     CLEANUP(cleanup_domain) virDomainPtr domain = NULL;
-    int state = 0, reason = 0, persistent;
+    int state = 0, reason = 0, persistent, autostart = 0;
     enum job job = JOB_NONE;
     int r = migrate_domain(peer, uuid, &domain, err);
 
@@ -137,10 +137,12 @@ int vm_where(struct vm_peer *peer, const struct uuid *uuid, struct vm_where *ret
     if (r < 0)
         return r;
     persistent = virDomainIsPersistent(domain);
-    if (persistent < 0 || virDomainGetState(domain, &state, &reason, 0) < 0)
+    if (persistent < 0 || virDomainGetState(domain, &state, &reason, 0) < 0 ||
+        (persistent == 1 && virDomainGetAutostart(domain, &autostart) < 0))
         return domain_error(err, domain, NULL);
     *ret_where = (struct vm_where){.place = place_of(state, reason, job),
                                    .persistent = persistent == 1,
+                                   .autostart = autostart == 1,
                                    .has_job = job == JOB_IN || job == JOB_OUT};
     string_format(ret_where->state, sizeof(ret_where->state), "%s%s", name_of(state, reason),
                   name_of_job(job));
@@ -156,6 +158,16 @@ int vm_resume(struct vm_peer *peer, const struct uuid *uuid, struct error *err)
 
     if (r == 0 && virDomainResume(domain) < 0)
         r = domain_error(err, domain, "it cannot be resumed");
+    return r;
+}
+
+int vm_set_autostart(struct vm_peer *peer, const struct uuid *uuid, struct error *err)
+{
+    CLEANUP(cleanup_domain) virDomainPtr domain = NULL;
+    int r = migrate_domain(peer, uuid, &domain, err);
+
+    if (r == 0 && virDomainSetAutostart(domain, 1) < 0)
+        r = domain_error(err, domain, NULL);
     return r;
 }
 

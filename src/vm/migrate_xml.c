@@ -151,7 +151,7 @@ static int set_disk(xmlNode *disk, const struct vm_migrate_disk *as, bool always
 }
 
 static int set_disks(xmlNode *domain, const struct vm_migrate_disk *disks, size_t count,
-                     bool always_with_layers, struct error *err)
+                     bool always_with_layers, bool may_lack, struct error *err)
 {
     for (size_t i = 0; i < count; i++) {
         xmlNode *disk;
@@ -160,6 +160,8 @@ static int set_disks(xmlNode *domain, const struct vm_migrate_disk *disks, size_
             return error_set(err, -EINVAL, WHAT ": disk '%s' without a layer", disks[i].target);
         if (find_disk(domain, disks[i].target, &disk) < 0)
             return no_memory(err);
+        if (!disk && may_lack)
+            continue;
         if (!disk)
             return error_set(err, -ENOENT, WHAT ": no disk '%.64s'", disks[i].target);
         if (set_disk(disk, &disks[i], always_with_layers) < 0)
@@ -261,7 +263,9 @@ static int edit(struct text xml, const struct vm_migrate_disk *disks, size_t cou
     if (r == 0)
         r = xml_parse(xml, WHAT, "domain", &tree, err);
     if (r == 0)
-        r = set_disks(xmlDocGetRootElement(tree), disks, count, always_with_layers, err);
+        /* A definition without a plan: of a VM that runs, which may have been plugged a disk. */
+        r = set_disks(xmlDocGetRootElement(tree), disks, count, always_with_layers,
+                      !always_with_layers && !plan_name, err);
     if (r < 0)
         return r;
     if (set_plan(xmlDocGetRootElement(tree), plan_name, plan_sha256) < 0 ||

@@ -124,6 +124,27 @@ static void test_every_field_is_read_and_written(void **state)
     journal_release(&journal);
 }
 
+static void test_who_starts_with_the_host_is_known(void **state)
+{
+    static const char lines[] = "was off autostart\nphase sending handed\nold keep\ntime 1 2\n"
+                                "process 77 " BOOT "\ndestination u incoming\n";
+    struct journal journal = parsed(HEAD LINES);
+    CLEANUP(cleanup_free) char *text = NULL, *whole = NULL, *all = NULL;
+    size_t length;
+
+    (void)state;
+    assert_false(journal.was_autostart);
+    journal_release(&journal);
+    assert_true(asprintf(&all, "%s%s", HEAD, lines) > 0);
+    journal = parsed(all);
+    assert_true(journal.was_autostart && journal.was_persistent && !journal.was_active);
+    whole = sealed_text(all);
+    assert_int_equal(journal_encode(&journal, &text, &length, NULL), 0);
+    assert_string_equal(text, whole);
+    journal_release(&journal);
+    refused(HEAD "was off sometimes\n", -EINVAL, "neither 'transient' nor 'persistent'");
+}
+
 static void test_what_is_not_whole_is_none(void **state)
 {
     char *text = sealed_text(HEAD LINES HOST DISK);
@@ -253,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_field_is_read_and_written),
         cmocka_unit_test(test_words_for_a_guest_that_stands_still),
+        cmocka_unit_test(test_who_starts_with_the_host_is_known),
         cmocka_unit_test(test_what_is_not_whole_is_none),
         cmocka_unit_test(test_refusals_say_why),
         cmocka_unit_test(test_a_saved_journal_is_found_read_and_removed),

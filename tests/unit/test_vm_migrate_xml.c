@@ -113,6 +113,20 @@ static void a_definition_says_no_more_of_layers_than_before(void **state)
     }
 }
 
+/* Of a VM that runs: a disk was plugged in, and is no part of its definition. */
+static void a_definition_may_lack_a_disk_that_was_plugged_in(void **state)
+{
+    static const char xml[] = "<domain><devices/></domain>";
+    CLEANUP(cleanup_free) char *found = NULL, *other = NULL;
+    const uint8_t none[32] = {0};
+
+    (void)state;
+    assert_int_equal(migrate_xml_define(text(xml), &vda_flat, 1, NULL, NULL, &found, NULL), 0);
+    assert_non_null(strstr(found, "<devices/>"));
+    assert_int_equal(migrate_xml_define(text(xml), &vda_flat, 1, "p", none, &other, NULL), -ENOENT);
+    assert_int_equal(vm_migrate_xml(text(xml), &vda_flat, 1, "p", none, &other, NULL), -ENOENT);
+}
+
 /* ---- the plan --------------------------------------------------------------------------------- */
 
 static void the_plan_goes_into_the_metadata(void **state)
@@ -269,6 +283,7 @@ int main(void)
         cmocka_unit_test(a_frozen_disk_becomes_a_flat_one),
         cmocka_unit_test(a_chain_is_written_down_to_its_end),
         cmocka_unit_test(a_definition_says_no_more_of_layers_than_before),
+        cmocka_unit_test(a_definition_may_lack_a_disk_that_was_plugged_in),
         cmocka_unit_test(the_plan_goes_into_the_metadata),
         cmocka_unit_test(the_hook_finds_the_plan_that_was_written),
         cmocka_unit_test(what_cannot_be_is_refused),
