@@ -151,13 +151,13 @@ enum transfer_phase {
     TRANSFER_BEGUN = 1,
     TRANSFER_BUILDING = 2,
     TRANSFER_PUBLISHED = 3, /* all images have their names */
-    TRANSFER_REFUSED = 4,   /* with a message; `failed` extents are listed */
+    TRANSFER_REFUSED = 4,   /* with a message; `failed` extents and parts are listed */
 };
 
 struct transfer_progress {
     enum transfer_phase phase;
     uint64_t bytes_done, bytes_total; /* of extents built */
-    uint64_t failed;                  /* extents that did not hold */
+    uint64_t failed;                  /* extents and parts that did not hold */
     char message[400];                /* one line */
 };
 

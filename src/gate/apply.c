@@ -128,7 +128,8 @@ static int list_failed(struct apply *apply, struct error *err)
 {
     struct error other = {""};
 
-    apply->progress.failed = apply->result.failed.count;
+    /* A list of parts alone is one to be sent anew, too. */
+    apply->progress.failed = apply->result.failed.count + apply->result.failed.part_count;
     if (apply_files_failed(&apply->files, &apply->result.failed, &other) == 0)
         return -ESTALE;
     return error_set(err, -EIO, "what does not hold here cannot be listed: %s", other.text);

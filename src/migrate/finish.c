@@ -119,12 +119,27 @@ static void forget_part(const char *directory, const char *name)
         unlink(path);
 }
 
+/* Another migration to there may count on parts of this one. Ours is gone by now. */
+static bool has_other_plan(const struct migrate_end *end, const struct journal *journal)
+{
+    struct vm_volumes volumes = {NULL, 0, 0};
+    bool has = vm_volumes_list(end->there, journal->incoming_pool, "", &volumes, NULL) < 0;
+
+    for (size_t i = 0; i < volumes.count; i++)
+        has |= string_ends_with(volumes.volumes[i].name, TRANSFER_PLAN_SUFFIX);
+    vm_volumes_release(&volumes);
+    return has;
+}
+
 static void remove_parts(const struct migrate_end *end, const struct journal *journal,
                          const struct transfer_plan *plan)
 {
     CLEANUP(cleanup_free) char *directory = migrate_parts_directory(end->config, journal);
     struct error why = {""};
 
+    /* They expire then. Who has not got so far as to a plan sends anew what goes now. */
+    if (has_other_plan(end, journal))
+        return;
     for (size_t i = 0; i < plan->part_count; i++) {
         char name[TRANSFER_PART_NAME_BYTES];
 

@@ -92,7 +92,7 @@ class Migration:
         self.process = source.start("setmov", "migrate", guest, "--to", to.name, "--progress", "json", "--json", *options,
                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.seen, self.err, self.summary = [], [], None
-        self.threads = [threading.Thread(target=self._read), threading.Thread(target=self._read_errors)]
+        self.threads = [threading.Thread(target=self._read, daemon=True), threading.Thread(target=self._read_errors, daemon=True)]
         for thread in self.threads:
             thread.start()
 

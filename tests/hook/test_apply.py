@@ -429,7 +429,7 @@ class DoesNotHold(Build):
         self.assertEqual((status, err.count("\n")), (1, 1))
         self.assertTrue(err.startswith("setmov refuses vm1: "), err)
         self.assertEqual(self.failed(), (extents, parts), err)
-        self.assertEqual((self.progress()[0], self.progress()[3]), (REFUSED, extents))
+        self.assertEqual((self.progress()[0], self.progress()[3]), (REFUSED, extents + parts))
         self.nothing_left()
 
     def setUp(self):
