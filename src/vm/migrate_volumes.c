@@ -6,6 +6,10 @@
 #include <errno.h>
 #include <libvirt/virterror.h>
 #include <limits.h>
+#include <time.h>
+
+/* So long it is tried to see a pool anew to which somebody writes. */
+#define BUSY_S 10.0
 
 void vm_volumes_release(struct vm_volumes *volumes)
 {
@@ -15,6 +19,25 @@ void vm_volumes_release(struct vm_volumes *volumes)
         free(volumes->volumes[i].name);
     free(volumes->volumes);
     *volumes = (struct vm_volumes){NULL, 0, 0};
+}
+
+/*
+ * What came and went behind libvirt's back it sees only so. It refuses while somebody else
+ * writes a volume of the pool, and that may last; all that was made by libvirt it knows anyway.
+ */
+static int refresh(virStoragePoolPtr pool)
+{
+    double begun_s = clock_monotonic_s();
+
+    while (virStoragePoolRefresh(pool, 0) < 0) {
+        if (virGetLastErrorCode() != VIR_ERR_INTERNAL_ERROR ||
+            virConnectIsAlive(virStoragePoolGetConnect(pool)) != 1)
+            return -1;
+        if (clock_monotonic_s() - begun_s > BUSY_S)
+            return 0;
+        nanosleep(&(struct timespec){0, 50000000}, NULL);
+    }
+    return 0;
 }
 
 static int no_memory(struct error *err)
@@ -28,9 +51,7 @@ static int find_pool(struct vm_peer *peer, const char *name, virStoragePoolPtr *
     *ret_pool = virStoragePoolLookupByName(peer->connection, name);
     if (!*ret_pool)
         return peer_error(err, "pool \"%s\"", name);
-    /* What came and went behind libvirt's back it sees only so. */
-    return virStoragePoolRefresh(*ret_pool, 0) < 0 ? peer_error(err, "refreshing pool \"%s\"", name)
-                                                   : 0;
+    return refresh(*ret_pool) < 0 ? peer_error(err, "refreshing pool \"%s\"", name) : 0;
 }
 
 /* ---- listing ------------------------------------------------------------------------------ */
@@ -139,7 +160,7 @@ int vm_file_delete(struct vm_peer *peer, const char *path, struct error *err)
     pool = virStoragePoolLookupByTargetPath(peer->connection, directory);
     if (!pool)
         return is_gone() ? 0 : peer_error(err, "the pool of %.300s", directory);
-    if (virStoragePoolRefresh(pool, 0) < 0)
+    if (refresh(pool) < 0)
         return peer_error(err, "refreshing the pool of %.300s", directory);
     r = check_unused(peer, path, err);
     return r < 0 ? r : remove_from(pool, slash + 1, path, err);

@@ -139,7 +139,7 @@ class Migration:
 
     def succeeds(self):
         status, said = self.end()
-        bed.require(status == 0, f"it failed: {status} {self.seen} {said} {self.err}")
+        bed.require(status == 0, f"it failed: {status} {self.seen} {said} {self.err} {self.summary and self.summary['left']}")
 
     def fails(self, pattern, status=1):
         """With one line, that says so."""

@@ -34,6 +34,8 @@ def cases(case):
     yield "claim", lambda: hostile.check_false_claim(case)
     for late in (False, True):
         yield f"taken {late}", lambda late=late: hostile.check_taken_name(case, late)
+    yield "last answer", lambda: hostile.check_last_answer_lost(case)
+    yield "last killed", lambda: hostile.check_killed_in_last_phase(case)
     yield "refused behind", lambda: hostile.check_refused_after(case)
 
 
