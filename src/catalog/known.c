@@ -2,7 +2,7 @@
 /* The file of known hosts over bytes in memory: what is checked once, and the hosts. */
 
 #include "catalog/known.h"
-#include "catalog/lines.h"
+#include "setmov/catalog_lines.h"
 #include "setmov/config.h"
 
 #include <errno.h>

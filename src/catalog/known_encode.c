@@ -2,7 +2,7 @@
 /* Makes the file of known hosts: hosts by name, VMs by UUID, their disks, strings. */
 
 #include "catalog/known.h"
-#include "catalog/lines.h"
+#include "setmov/catalog_lines.h"
 #include "setmov/config.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Reads lines of escaped words with a checksum behind them: the text may be anybody's. */
 
-#include "catalog/lines.h"
+#include "setmov/catalog_lines.h"
 #include "setmov/config.h"
 #include "setmov/fingerprint.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Writes lines of escaped words, with a checksum behind them. */
 
-#include "catalog/lines.h"
+#include "setmov/catalog_lines.h"
 #include "setmov/config.h"
 #include "setmov/fingerprint.h"
 

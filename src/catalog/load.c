@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Readings of a host's CPU counters, and what they say of its load. */
 
-#include "catalog/lines.h"
+#include "setmov/catalog_lines.h"
 #include "setmov/catalog_load.h"
 
 #include <errno.h>

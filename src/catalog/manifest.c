@@ -2,8 +2,8 @@
 /* The manifest of an index directory, from text that a peer wrote. */
 
 #include "catalog/manifest.h"
-#include "catalog/lines.h"
 #include "setmov/catalog.h"
+#include "setmov/catalog_lines.h"
 
 #include <errno.h>
 

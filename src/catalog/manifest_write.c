@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The text of a manifest, in the order that its readers want. */
 
-#include "catalog/lines.h"
 #include "catalog/manifest.h"
+#include "setmov/catalog_lines.h"
 
 #include <errno.h>
 

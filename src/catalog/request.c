@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Requests and leases: a few lines each, in this order and no other. */
 
-#include "catalog/lines.h"
+#include "setmov/catalog_lines.h"
 #include "setmov/catalog_request.h"
 
 #include <errno.h>
