@@ -10,7 +10,8 @@
  *    really compressed; of more, runs of at least 1 MiB, evenly spread, are
  *    compressed as one stream, and the ratio is taken for all. What repeats
  *    farther apart than the runs reach is not seen, so the estimate of a large
- *    pack is rather too high;
+ *    pack is rather too high. Levels above 3 compress a few MiB of it only, and
+ *    so does level 3: what they gain there is taken for all;
  *  - the plan: 2 bytes for every extent (transfer_plan.h) once they are
  *    compressed, and 32 for the SHA-256 of one that is copied. Fingerprints know
  *    of each digest only where it lies first: extents of later copies within the
@@ -69,13 +70,14 @@ uint64_t transfer_sample_start(const struct transfer_sample *sample, uint64_t i)
  */
 int transfer_level(uint64_t configured, uint64_t bandwidth_bits_per_s);
 
-/* How much is compressed for an estimate at that level, to take a few seconds. */
-uint64_t transfer_sample_limit(int level);
+/* How much is compressed for an estimate, to take a few seconds. */
+uint64_t transfer_sample_limit(void);
 
 struct transfer_estimator;
 
-/* -ENOMEM, -EINVAL: zstd does not take the level. */
-int transfer_estimator_new(int level, struct transfer_estimator **ret_estimator, struct error *err);
+/* `bytes`: how many will be added, about. -ENOMEM, -EINVAL: zstd does not take the level. */
+int transfer_estimator_new(int level, uint64_t bytes, struct transfer_estimator **ret_estimator,
+                           struct error *err);
 void transfer_estimator_free(struct transfer_estimator *estimator); /* NULL is fine */
 
 int transfer_estimator_add(struct transfer_estimator *estimator, const void *bytes, size_t length,

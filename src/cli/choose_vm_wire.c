@@ -29,10 +29,19 @@ static int open_images(const struct choose_vm *vm, struct migrate_estimate_image
     return rc;
 }
 
+/* As `setmov migrate` without options sees it. */
+static uint64_t line_bandwidth(const struct choose_vm *vm, const struct choose_vm_host *host)
+{
+    uint64_t limit = vm->config->migrate.bandwidth_bits_per_s;
+    uint64_t line = host->config->bandwidth_bits_per_s;
+
+    return limit != 0 && (line == 0 || limit < line) ? limit : line;
+}
+
 int choose_vm_wire(const struct choose_vm *vm, struct choose_vm_host *host,
                    const struct fingerprint_view *const *views, size_t count, struct error *err)
 {
-    int level = transfer_level(vm->config->migrate.level, host->config->bandwidth_bits_per_s);
+    int level = transfer_level(vm->config->migrate.level, line_bandwidth(vm, host));
     struct migrate_estimate_image *images;
     struct migrate_estimate estimate;
     int rc;

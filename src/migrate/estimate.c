@@ -86,7 +86,7 @@ static int prepare(struct work *work, const struct fingerprint_view *const *dono
 
     work->missing = calloc(work->count + 1, sizeof(*work->missing));
     work->buffer = malloc(READ_BYTES);
-    work->limit_bytes = transfer_sample_limit(level);
+    work->limit_bytes = transfer_sample_limit();
     if (work->missing == NULL || work->buffer == NULL)
         return error_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < work->count && rc == 0; i++) {
@@ -95,7 +95,11 @@ static int prepare(struct work *work, const struct fingerprint_view *const *dono
         rc = transfer_missing_find(view, donors, donor_count, &work->missing[i], err);
         work->total_bytes += work->missing[i].count * view->block_size;
     }
-    return rc == 0 ? transfer_estimator_new(level, &work->estimator, err) : rc;
+    if (rc < 0)
+        return rc;
+    return transfer_estimator_new(
+        level, work->total_bytes < work->limit_bytes ? work->total_bytes : work->limit_bytes,
+        &work->estimator, err);
 }
 
 int migrate_estimate(const struct migrate_estimate_image *images, size_t count,

@@ -197,14 +197,15 @@ static void test_a_small_limit_is_kept(void **unused)
 
 /* ---- compressing ---- */
 
-static uint64_t estimate(int level, const uint8_t *bytes, size_t length, size_t step,
-                         uint64_t total)
+/* `expected` 0: the level itself for all of it. */
+static uint64_t estimate_of(int level, const uint8_t *bytes, size_t length, size_t step,
+                            uint64_t total, uint64_t expected)
 {
     struct transfer_estimator *estimator = NULL;
     struct error err = {""};
     uint64_t result = 0;
 
-    assert_int_equal(transfer_estimator_new(level, &estimator, &err), 0);
+    assert_int_equal(transfer_estimator_new(level, expected, &estimator, &err), 0);
     for (size_t at = 0; at < length; at += step)
         assert_int_equal(transfer_estimator_add(estimator, bytes + at,
                                                 length - at < step ? length - at : step, &err),
@@ -212,6 +213,12 @@ static uint64_t estimate(int level, const uint8_t *bytes, size_t length, size_t 
     assert_int_equal(transfer_estimator_finish(estimator, total, &result, &err), 0);
     transfer_estimator_free(estimator);
     return result;
+}
+
+static uint64_t estimate(int level, const uint8_t *bytes, size_t length, size_t step,
+                         uint64_t total)
+{
+    return estimate_of(level, bytes, length, step, total, length);
 }
 
 static void test_noise_stays_and_what_repeats_goes(void **unused)
@@ -241,6 +248,34 @@ static void test_noise_stays_and_what_repeats_goes(void **unused)
     free(bytes);
 }
 
+/* MiB by MiB something else, as on a disk: noise, digits, words of few letters. */
+static void test_a_high_level_is_told_from_a_few_runs(void **unused)
+{
+    size_t length = 14 * MIB;
+    uint8_t *bytes = malloc(length);
+    uint64_t state = 88172645463325252U, truth, told;
+
+    (void)unused;
+    assert_non_null(bytes);
+    for (size_t i = 0; i < length; i++) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes[i] = (uint8_t)state;
+        if (i / MIB % 5 == 1 || i / MIB % 7 == 2)
+            bytes[i] = (uint8_t)('0' + state % 10);
+        if (i / MIB % 3 == 2)
+            bytes[i] = state % 4 == 0 || i < 100 ? (uint8_t)('a' + state / 4 % 4)
+                                                 : bytes[i - 1 - state / 16 % 64];
+    }
+    truth = estimate_of(9, bytes, length, MIB, length, 0);
+    told = estimate_of(9, bytes, length, MIB, length, length);
+    assert_in_range(told, truth - truth / 50, truth + truth / 50);
+    assert_true(told < estimate(3, bytes, length, MIB, length));
+    assert_int_equal(estimate_of(9, bytes, length, 4097, length, length), told);
+    free(bytes);
+}
+
 static void test_nothing_to_compress(void **unused)
 {
     (void)unused;
@@ -260,8 +295,7 @@ static void test_levels(void **unused)
     assert_int_equal(transfer_level(0, 20000000), 19);
     assert_int_equal(transfer_level(99, 0), 22);
     assert_int_equal(transfer_level(0, 1000000000), 3);
-    assert_true(transfer_sample_limit(19) < transfer_sample_limit(3));
-    assert_int_equal(transfer_estimator_new(22, &estimator, NULL), 0);
+    assert_int_equal(transfer_estimator_new(22, 64 * MIB, &estimator, NULL), 0);
     transfer_estimator_free(estimator);
     transfer_estimator_free(NULL);
 }
@@ -276,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_runs_are_spread_and_apart),
         cmocka_unit_test(test_a_small_limit_is_kept),
         cmocka_unit_test(test_noise_stays_and_what_repeats_goes),
+        cmocka_unit_test(test_a_high_level_is_told_from_a_few_runs),
         cmocka_unit_test(test_nothing_to_compress),
         cmocka_unit_test(test_levels),
     };
