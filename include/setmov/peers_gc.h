@@ -71,4 +71,12 @@ struct peers_gc_summary {
 int peers_gc(const struct config *config, const struct peers_gc_options *options,
              struct peers_gc_summary *ret_summary, struct error *err);
 
+/*
+ * May that file of this host be removed, as far as domains are concerned? 0;
+ * -EBUSY: one of them, be it active, defined or saved, names it or an image that
+ * lies on it; -EIO and others: it cannot be known. Reads the headers of all their images.
+ */
+int peers_gc_check_unused(const struct config *config, const char *path,
+                          bool (*stopped)(void *context), void *context, struct error *err);
+
 #endif

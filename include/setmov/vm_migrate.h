@@ -53,7 +53,8 @@ int vm_freeze(struct vm_peer *peer, const struct uuid *uuid, const struct vm_fre
  * on that one (active commit, pivot). The overlay's file stays, for the caller to
  * remove. 0 as well where the disk no longer has that overlay. The VM must be
  * active, else -ENOTSUP; a commit that is under way already is waited for and
- * ended. -ECANCELED leaves all as it was before the call.
+ * ended. -ECANCELED leaves all as it was before the call. -ENODEV: the VM has no
+ * such disk any more, and nobody can tell who has the overlay.
  */
 int vm_thaw(struct vm_peer *peer, const struct uuid *uuid, const struct vm_freeze_disk *disk,
             bool (*stopped)(void *context), void *context, struct error *err);
@@ -61,7 +62,8 @@ int vm_thaw(struct vm_peer *peer, const struct uuid *uuid, const struct vm_freez
 /*
  * The same for a VM that is off (its QEMU was killed): the definition names the
  * overlay no more, but the base, after the overlay was committed by qemu-img.
- * Does both. -EBUSY: it is active.
+ * Does both. -EBUSY: it is active. -ENODEV as above. -ESTALE: the definition does
+ * not name the overlay, which is there and has other content than what it names.
  */
 int vm_thaw_off(struct vm_peer *peer, const struct uuid *uuid, const struct vm_freeze_disk *disk,
                 struct error *err);

@@ -4,8 +4,14 @@
 #include "setmov/catalog.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* QEMU closes an overlay soon after it was merged. */
+#define CLOSED_S 10.0
 
 static const char *destination_of(const struct journal *journal)
 {
@@ -91,6 +97,49 @@ int migrate_remove_sent(const struct migrate_end *end, const struct journal *jou
         rc = vm_volume_delete(end->there, journal->incoming_pool, volumes.volumes[i].name, err);
     vm_volumes_release(&volumes);
     return rc;
+}
+
+/* ---- overlays ---------------------------------------------------------------------------- */
+
+/* As QEMU, which holds locks on single bytes of what it has open. */
+static int wait_for_lock(int fd)
+{
+    const struct timespec pause = {.tv_nsec = 50000000};
+    double begun_s = clock_monotonic_s();
+
+    for (;;) {
+        const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+            return 0;
+        if (errno != EAGAIN && errno != EACCES)
+            return 0; /* a file system without locks: QEMU has none there either */
+        if (clock_monotonic_s() - begun_s > CLOSED_S)
+            return -EBUSY;
+        nanosleep(&pause, NULL);
+    }
+}
+
+/*
+ * libvirt can be wrong: one that was killed while QEMU froze a disk does not know of
+ * the overlay. QEMU's lock tells who needs it, and what the guest wrote with it.
+ */
+int migrate_remove_overlay(const char *path, struct error *err)
+{
+    CLEANUP(cleanup_close)
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int rc = fd >= 0 ? wait_for_lock(fd) : -errno;
+
+    if (rc == -ENOENT)
+        return 0;
+    if (rc == -EBUSY)
+        return error_set(err, rc,
+                         "%s stays: no disk has it, says libvirt, but a process has it open and "
+                         "locked",
+                         path);
+    if (rc == 0 && unlink(path) < 0)
+        rc = -errno;
+    return rc < 0 ? error_set(err, rc, "%s cannot be removed: %s", path, strerror(-rc)) : 0;
 }
 
 void migrate_left(const struct migrate_end *end, const char *format, ...)

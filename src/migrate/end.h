@@ -78,6 +78,9 @@ int migrate_remove_sent(const struct migrate_end *end, const struct journal *jou
                         struct error *err);
 void migrate_left(const struct migrate_end *end, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* A file that no disk has any more. -EBUSY: a process has it open all the same, and locked. */
+int migrate_remove_overlay(const char *path, struct error *err);
+
 /* Where this host remembers parts that it sent there; the caller frees; NULL: no memory. */
 char *migrate_parts_directory(const struct config *config, const struct journal *journal);
 

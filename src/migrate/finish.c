@@ -2,6 +2,7 @@
 /* A migration that came about: what is left of the VM here goes, or is kept for who comes back. */
 #include "migrate/end.h"
 #include "migrate/old.h"
+#include "setmov/peers_gc.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -41,14 +42,18 @@ int migrate_let_go_here(const struct migrate_end *end, struct journal *journal, 
 
 /* ---- old images ------------------------------------------------------------------------ */
 
-/* -EBUSY: a domain of this host names it. */
-static int check_unused(const struct vm_files *files, const char *path, struct error *err)
+/*
+ * Has a domain of this host the image, or one that lies on it? What is only renamed
+ * can be named back, so that what nobody can tell is no reason to keep it where it is.
+ */
+static int check_unused(const struct migrate_end *end, const struct journal *journal,
+                        const char *path, struct error *err)
 {
-    for (size_t i = 0; i < files->count; i++) {
-        if (strcmp(files->files[i].path, path) == 0)
-            return error_set(err, -EBUSY, "a domain of this host names it");
-    }
-    return 0;
+    int rc = peers_gc_check_unused(end->config, path, end->stopped, end->context, err);
+
+    if (rc == -ENOENT || (journal->keeps_old && rc != -EBUSY))
+        return 0;
+    return rc;
 }
 
 static int put_aside(const struct migrate_end *end, const struct journal *journal,
@@ -73,37 +78,31 @@ static int put_aside(const struct migrate_end *end, const struct journal *journa
 }
 
 /* Of each disk the top layer: those below may have other VMs on them. */
-static int put_all_aside(const struct migrate_end *end, const struct journal *journal,
-                         struct catalog_images *images, struct error *err)
+static void put_all_aside(const struct migrate_end *end, const struct journal *journal,
+                          struct catalog_images *images)
 {
-    struct vm_files files = {NULL, 0, 0};
     struct error why = {""};
-    int rc = vm_files_in_use(end->here, &files, err);
 
-    if (rc < 0)
-        return rc;
     for (size_t i = 0; i < journal->disk_count; i++) {
         const struct journal_layer *layer = &journal->disks[i].layers[0];
-        int code = layer->is_shared ? 0 : check_unused(&files, layer->path, &why);
+        int rc = layer->is_shared ? 0 : check_unused(end, journal, layer->path, &why);
 
-        if (code == 0 && !layer->is_shared)
-            code = put_aside(end, journal, layer, images, &why);
-        if (code < 0)
+        if (rc == 0 && !layer->is_shared)
+            rc = put_aside(end, journal, layer, images, &why);
+        if (rc < 0)
             migrate_left(end, "the old image %s stays as it is: %s", layer->path, why.text);
     }
-    vm_files_release(&files);
-    return 0;
 }
 
 static int remove_overlays(const struct journal *journal, struct error *err)
 {
-    for (size_t i = 0; i < journal->disk_count; i++) {
-        const char *overlay = journal->disks[i].overlay;
+    int rc = 0;
 
-        if (overlay != NULL && unlink(overlay) < 0 && errno != ENOENT)
-            return error_set(err, -errno, "%s cannot be removed: %s", overlay, strerror(errno));
+    for (size_t i = 0; i < journal->disk_count && rc == 0; i++) {
+        if (journal->disks[i].overlay != NULL)
+            rc = migrate_remove_overlay(journal->disks[i].overlay, err);
     }
-    return 0;
+    return rc;
 }
 
 /* ---- what was sent ----------------------------------------------------------------------- */
@@ -173,10 +172,10 @@ int migrate_finish(const struct migrate_end *end, struct journal *journal,
         return error_set(err, -EHOSTUNREACH, "%s cannot be reached",
                          end->here == NULL ? "libvirt of this host" : "the destination");
     rc = migrate_let_go_here(end, journal, err);
-    if (rc == 0)
-        rc = put_all_aside(end, journal, &images, err);
-    if (rc == 0)
+    if (rc == 0) {
+        put_all_aside(end, journal, &images);
         rc = remove_overlays(journal, err);
+    }
     if (rc < 0) {
         catalog_images_release(&images);
         return rc;

@@ -59,16 +59,14 @@ static int thaw(const struct migrate_end *end, const struct journal *journal,
     /* Nothing may be stopped here: who asks for an end gets it by this. */
     rc = is_active ? vm_thaw(end->here, &journal->vm, &freeze, NULL, NULL, err)
                    : vm_thaw_off(end->here, &journal->vm, &freeze, err);
+    /* The disk went before it was frozen, or all was done already. */
+    if ((rc == 0 || rc == -ENODEV) && access(disk->overlay, F_OK) < 0 && errno == ENOENT)
+        return 0;
     if (rc < 0)
         return error_prefix(err, rc, "disk %s cannot be merged back", disk->target);
-    if (access(disk->overlay, F_OK) < 0 && errno == ENOENT)
-        return 0;
     rc = check_merged(end, journal, disk, err);
-    if (rc < 0)
-        return error_prefix(err, rc, "disk %s", disk->target);
-    if (unlink(disk->overlay) < 0 && errno != ENOENT)
-        return error_set(err, -errno, "%s cannot be removed: %s", disk->overlay, strerror(errno));
-    return 0;
+    return rc < 0 ? error_prefix(err, rc, "disk %s", disk->target)
+                  : migrate_remove_overlay(disk->overlay, err);
 }
 
 /* What the hook built, and gave its name; it has leases, so what fails here goes later. */

@@ -189,3 +189,34 @@ int gc_refresh(const struct config *config, bool (*stopped)(void *context), void
 {
     return pay_visit(config, true, REFRESH_TIMEOUT_S, stopped, context, NULL, err);
 }
+
+/* ---- one file ---------------------------------------------------------------------------- */
+
+static int tell_use(const struct gc_use *use, struct error *err)
+{
+    if (use == NULL)
+        return 0;
+    return use->user != NULL
+               ? error_set(err, -EBUSY, "%s, which a domain names, is made of it", use->user)
+               : error_set(err, -EBUSY, "a domain of this host names it");
+}
+
+int peers_gc_check_unused(const struct config *config, const char *path,
+                          bool (*stopped)(void *context), void *context, struct error *err)
+{
+    CLEANUP(cleanup_free) char *resolved = realpath(path, NULL);
+    struct gc_uses uses = {NULL, 0, 0};
+    struct gc_suspect suspect = {.path = path, .resolved = resolved};
+    struct stat status;
+    int rc;
+
+    if (resolved == NULL || stat(resolved, &status) < 0)
+        return error_set(err, -errno, "%s: %s", path, strerror(errno));
+    suspect.device = status.st_dev;
+    suspect.inode = status.st_ino;
+    rc = gc_uses_read(config, GC_USES_TIMEOUT_S, stopped, context, &uses, err);
+    if (rc == 0)
+        rc = tell_use(gc_uses_find(&uses, &suspect), err);
+    gc_uses_release(&uses);
+    return rc;
+}

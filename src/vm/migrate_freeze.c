@@ -99,13 +99,15 @@ static int look(struct thaw *thaw, struct error *err)
     if (r < 0)
         return r;
     chain = migrate_chain_of(&chains, disk->target);
-    while (chain && at < chain->count && strcmp(chain->layers[at].path, disk->overlay) != 0)
+    /* Whoever unplugged it may have done so with the overlay, which then has what was written. */
+    if (!chain)
+        return migrate_no_disk(disk, err);
+    while (at < chain->count && strcmp(chain->layers[at].path, disk->overlay) != 0)
         at++;
-    thaw->is_over = !chain || at == chain->count;
+    thaw->is_over = at == chain->count;
     if (thaw->is_over)
-        return chain ? migrate_define_disk(thaw->peer, thaw->domain, disk, chain->layers,
-                                           chain->count, err)
-                     : 0;
+        return migrate_define_disk(thaw->peer, thaw->domain, disk, chain->layers, chain->count,
+                                   err);
     if (at > 0)
         return error_set(err, -EBUSY, "disk '%s': a layer lies on %.300s by now", disk->target,
                          disk->overlay);

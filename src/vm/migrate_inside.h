@@ -25,6 +25,9 @@ int migrate_define_disk(struct vm_peer *peer, virDomainPtr domain,
                         const struct vm_freeze_disk *disk, const struct vm_layer *layers,
                         size_t count, struct error *err);
 
+/* That its overlay cannot be merged: -ENODEV. */
+int migrate_no_disk(const struct vm_freeze_disk *disk, struct error *err);
+
 /* Typed parameters of libvirt. */
 struct migrate_parameters {
     virTypedParameterPtr list;

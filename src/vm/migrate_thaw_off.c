@@ -60,6 +60,7 @@ static int spawn(char *const *arguments, int messages, pid_t *ret_pid)
     return -r;
 }
 
+/* Its exit status; negative: it has none. */
 static int wait_for(pid_t pid)
 {
     int status;
@@ -67,27 +68,17 @@ static int wait_for(pid_t pid)
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return -errno;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -EIO;
 }
 
-/*
- * The overlay stays as it is (-d), so that this may be done again. QEMU's locks
- * keep it away from images that are in use.
- */
-static int commit(const char *overlay, struct error *err)
+/* Returns the exit status. -EBUSY: QEMU's locks keep it away from an image that is in use. */
+static int run(char *const *arguments, char message[MESSAGE_BYTES], struct error *err)
 {
-    char *copy = strdup(overlay);
-    CLEANUP(cleanup_free) char *owned = copy;
-    char name[] = PROGRAM, verb[] = "commit", quiet[] = "-q", keep[] = "-d", as[] = "-f",
-         format[] = "qcow2", end[] = "--";
-    char *const arguments[] = {name, verb, quiet, keep, as, format, end, copy, NULL};
     CLEANUP(cleanup_close) int reader = -1, writer = -1;
-    char message[MESSAGE_BYTES] = "";
     int ends[2], r;
     pid_t pid = -1;
 
-    if (!owned)
-        return error_set(err, -ENOMEM, "out of memory");
+    message[0] = '\0';
     if (pipe2(ends, O_CLOEXEC) < 0)
         return error_set(err, -errno, "a pipe: %s", strerrordesc_np(errno));
     reader = ends[0];
@@ -99,9 +90,62 @@ static int commit(const char *overlay, struct error *err)
     writer = -1;
     read_message(reader, message);
     r = wait_for(pid);
-    if (r < 0 && strstr(message, "lock"))
-        return error_set(err, -EBUSY, "%.200s is in use: %s", overlay, message);
-    return r < 0 ? error_set(err, r, "%.200s cannot be committed: %s", overlay, message) : 0;
+    if (r < 0)
+        return error_set(err, r, PROGRAM " was ended");
+    if (r > 0 && strstr(message, "lock"))
+        return error_set(err, -EBUSY, "an image is in use: %.300s", message);
+    return r;
+}
+
+/* The overlay stays as it is (-d), so that this may be done again. */
+static int commit(const char *overlay, struct error *err)
+{
+    CLEANUP(cleanup_free) char *path = strdup(overlay);
+    char name[] = PROGRAM, verb[] = "commit", quiet[] = "-q", keep[] = "-d", as[] = "-f",
+         format[] = "qcow2", end[] = "--";
+    char *const arguments[] = {name, verb, quiet, keep, as, format, end, path, NULL};
+    char message[MESSAGE_BYTES];
+    int r;
+
+    if (!path)
+        return error_set(err, -ENOMEM, "out of memory");
+    r = run(arguments, message, err);
+    if (r < 0)
+        return error_prefix(err, r, "%.200s", overlay);
+    return r > 0 ? error_set(err, -EIO, "%.200s cannot be committed: %s", overlay, message) : 0;
+}
+
+/*
+ * The definition does not name the overlay. Either all is done already; or it never
+ * did, since the live one was another, or since libvirtd died while it froze the disk:
+ * then what the guest wrote last is in the overlay alone.
+ */
+static int check_committed(const char *overlay, const struct vm_layer *top, struct error *err)
+{
+    CLEANUP(cleanup_free) char *path = NULL, *other = NULL, *other_format = NULL;
+    char name[] = PROGRAM, verb[] = "compare", quiet[] = "-q", as[] = "-f", format[] = "qcow2",
+         other_as[] = "-F", end[] = "--";
+    char message[MESSAGE_BYTES];
+    int r;
+
+    if (faccessat(AT_FDCWD, overlay, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+        return 0;
+    path = strdup(overlay);
+    other = strdup(top->path);
+    other_format = strdup(top->format);
+    if (!path || !other || !other_format)
+        return error_set(err, -ENOMEM, "out of memory");
+    r = run((char *const[]){name, verb, quiet, as, format, other_as, other_format, end, path, other,
+                            NULL},
+            message, err);
+    if (r < 0)
+        return error_prefix(err, r, "%.200s", overlay);
+    if (r == 1)
+        return error_set(err, -ESTALE,
+                         "the definition has %.200s, but what the guest wrote last is in %.200s: "
+                         "commit that one by hand (qemu-img commit), or move it away",
+                         top->path, overlay);
+    return r > 1 ? error_set(err, -EIO, "%.200s cannot be compared: %s", overlay, message) : 0;
 }
 
 /* ---- the definition -------------------------------------------------------------------------- */
@@ -120,6 +164,12 @@ static int define(struct vm_peer *peer, virDomainPtr domain, const char *xml,
         return domain_error(err, domain, "it cannot be defined without its overlay");
     virDomainFree(defined);
     return 0;
+}
+
+int migrate_no_disk(const struct vm_freeze_disk *disk, struct error *err)
+{
+    return error_set(err, -ENODEV, "it has no disk '%s' any more, so %.300s stays", disk->target,
+                     disk->overlay);
 }
 
 int migrate_define_disk(struct vm_peer *peer, virDomainPtr domain,
@@ -144,27 +194,6 @@ int migrate_define_disk(struct vm_peer *peer, virDomainPtr domain,
 
 /* ---- both ------------------------------------------------------------------------------------ */
 
-/* What the definition says of the disk: whether it lies on the overlay, and on what that lies. */
-static int read_chain(struct vm_peer *peer, const struct uuid *uuid,
-                      const struct vm_freeze_disk *disk, struct vm_chains *ret_chains,
-                      const struct vm_chain **ret_chain, struct error *err)
-{
-    const struct vm_chain *chain;
-    int r = vm_chains_read(peer, uuid, ret_chains, err);
-
-    *ret_chain = NULL;
-    if (r < 0)
-        return r;
-    chain = migrate_chain_of(ret_chains, disk->target);
-    if (!chain || chain->count == 0 || strcmp(chain->layers[0].path, disk->overlay) != 0)
-        return 0;
-    if (chain->count < 2)
-        return error_set(err, -EIO, "disk '%s': %.300s lies on nothing", disk->target,
-                         disk->overlay);
-    *ret_chain = chain;
-    return 0;
-}
-
 int vm_thaw_off(struct vm_peer *peer, const struct uuid *uuid, const struct vm_freeze_disk *disk,
                 struct error *err)
 {
@@ -182,9 +211,17 @@ int vm_thaw_off(struct vm_peer *peer, const struct uuid *uuid, const struct vm_f
         return error_set(err, -EBUSY, "'%.200s' runs", virDomainGetName(domain));
     if (!peer_is_local(peer))
         return error_set(err, -ENOTSUP, "disks can be thawed at their own host only");
-    r = read_chain(peer, uuid, disk, &chains, &chain, err);
-    if (r < 0 || !chain)
+    r = vm_chains_read(peer, uuid, &chains, err);
+    if (r < 0)
         return r;
+    chain = migrate_chain_of(&chains, disk->target);
+    if (!chain || chain->count == 0)
+        return migrate_no_disk(disk, err);
+    if (strcmp(chain->layers[0].path, disk->overlay) != 0)
+        return check_committed(disk->overlay, &chain->layers[0], err);
+    if (chain->count < 2)
+        return error_set(err, -EIO, "disk '%s': %.300s lies on nothing", disk->target,
+                         disk->overlay);
     r = commit(disk->overlay, err);
     if (r < 0)
         return r;

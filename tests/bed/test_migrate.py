@@ -234,6 +234,36 @@ def off(hosts):
     clean(alpha, beta)
 
 
+def define(host, name, disk, driver):
+    """An idle guest with that disk, which is off."""
+    with open(host.path(f"{STATE}/{name}.xml"), "w", encoding="utf-8") as file:
+        file.write(f"""<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory>
+<os><type arch='x86_64' machine='pc'>hvm</type></os><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+<disk type='file' device='disk'><driver name='qemu' type='{driver}'/><source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
+<controller type='usb' model='none'/></devices></domain>""")
+    host.virsh("define", f"{STATE}/{name}.xml")
+
+
+def template(hosts):
+    """It moves, but its disk stays: another VM's lies on it, with one in between that nobody names."""
+    alpha, beta = hosts.alpha, hosts.beta
+    disk, between, top = (f"{IMAGES}/{name}" for name in ("template.raw", "between.qcow2", "top.qcow2"))
+    guest_disk.make(alpha.path(disk), 16 * MEBIBYTE, "template")
+    alpha.run("qemu-img", "create", "-q", "-f", "qcow2", "-b", disk, "-F", "raw", between)
+    alpha.run("qemu-img", "create", "-q", "-f", "qcow2", "-b", between, "-F", "qcow2", top)
+    define(alpha, "user", top, "qcow2")
+    index(alpha, beta)
+    for wish, name in (("remove", "template"), ("keep", "template2")):
+        define(alpha, name, disk, "raw")
+        moved = migrate(alpha, "--offline", "--to", "beta", "--old-images", wish, name, status=3)
+        reason = f"the old image {disk} stays as it is: {top}, which a domain names, is made of it"
+        bed.require(moved["moved"] and len(moved["left"]) == 1 and reason in moved["left"][0], f"{moved}")
+        bed.require(os.path.exists(alpha.path(disk)) and beta.state(name) == "shut off", f"{images(alpha)}")
+        beta.virsh("undefine", name)
+        os.unlink(beta.path(disk))
+    clean(alpha, beta)
+
+
 def refusals(hosts):
     """One line each, status 1, and all is as it was."""
     beta = hosts.beta
@@ -261,7 +291,7 @@ def refusals(hosts):
 def run(hosts):
     for host in hosts.all:
         configure(host)
-    for test in (to_beta_and_back, identical, refusals, two_disks, clones, off):
+    for test in (to_beta_and_back, identical, refusals, two_disks, clones, off, template):
         test(hosts)
         print(f"ok: {test.__name__}", flush=True)
 

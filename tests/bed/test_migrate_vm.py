@@ -81,6 +81,13 @@ def definition(host, guest, target="vda"):
     return found[0]
 
 
+def define(host, xml):
+    with open(host.path(f"{IMAGES}/defined.xml"), "w", encoding="utf-8") as file:
+        file.write(xml)
+    host.virsh("define", f"{IMAGES}/defined.xml")
+    remove(host, f"{IMAGES}/defined.xml")
+
+
 def where(host, uuid):
     """("running", "persistent 1 job 0: running")"""
     line, = good(host, "where", uuid)
@@ -140,6 +147,8 @@ def check_freeze(host, guest, uuid, layers):
     expect_chain(host, uuid, layers, "when thawed")
     bed.require(definition(host, guest) == defined, f"the definition was {defined}, is {definition(host, guest)}")
     good(host, "thaw", uuid, "vda", overlay)  # nothing to do
+    bad(host, f"ENODEV: it has no disk 'vdz' any more, so {overlay} stays",
+        "thaw", uuid, "vdz", overlay)
     bad(host, "ENOENT: it lacks a disk that was to be frozen", "freeze", uuid, 0, "vdz", overlay)
     counts_on(host, guest)
 
@@ -217,10 +226,18 @@ def check_thaw_off(host, guest, uuid, layers):
         host.attempt("pkill", "qemu-io")
         holder.wait()
     expect_chain(host, uuid, [f"qcow2:{overlay}"] + layers, "when it could not be thawed")
+    frozen = host.virsh("dumpxml", "--inactive", guest)
+    define(host, frozen.replace(overlay, layers[0].split(":", 1)[1]))
+    bad(host, f"ESTALE: the definition has .*, but what the guest wrote last is in {overlay}: .*",
+        "thaw-off", uuid, "vda", overlay)
+    define(host, frozen)
+    bad(host, f"ENODEV: it has no disk 'vdz' any more, so {overlay} stays",
+        "thaw-off", uuid, "vdz", overlay)
     good(host, "thaw-off", uuid, "vda", overlay)
     good(host, "thaw-off", uuid, "vda", overlay)
     bed.require(definition(host, guest) == defined, f"the definition was {defined}, is {definition(host, guest)}")
     remove(host, overlay)
+    good(host, "thaw-off", uuid, "vda", overlay)
     flat = f"{IMAGES}/flat"  # a layer's path is one inside the host
     host.run("qemu-img", "convert", "-O", "raw", layers[0].split(":", 1)[1], flat)
     try:
