@@ -121,14 +121,31 @@ static int add_domain(struct vm_peer *peer, virDomainPtr domain, struct vm_files
     return r;
 }
 
+/* One that was listed and has gone meanwhile, as VMs that move do, names nothing any more. */
+static bool has_gone(struct vm_peer *peer, virDomainPtr domain)
+{
+    unsigned char uuid[VIR_UUID_BUFLEN];
+    virDomainPtr found;
+
+    if (virDomainGetUUID(domain, uuid) < 0)
+        return false;
+    found = virDomainLookupByUUID(peer->connection, uuid);
+    if (found)
+        virDomainFree(found);
+    return !found && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
+}
+
 int vm_files_in_use(struct vm_peer *peer, struct vm_files *ret_files, struct error *err)
 {
     CLEANUP(cleanup_domain_array) struct domain_array array = {NULL, 0};
     CLEANUP(vm_files_release) struct vm_files files = {NULL, 0, 0};
     int r = domain_array_read(peer, &array, err);
 
-    for (int i = 0; i < array.count && r == 0; i++)
+    for (int i = 0; i < array.count && r == 0; i++) {
         r = add_domain(peer, array.domains[i], &files, err);
+        if (r < 0 && r != -ENOMEM && has_gone(peer, array.domains[i]))
+            r = 0;
+    }
     if (r == -ENOMEM)
         return r;
     if (r < 0) /* what cannot be asked is in use, whatever the reason */

@@ -5,6 +5,7 @@ import glob
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import threading
@@ -263,12 +264,20 @@ def check_hook_killed(case, which):
     bed.say(f"the {which} is killed: {said}")
 
 
+def wait_for_memory(case):
+    """The mirror has begun, and memory is sent: QEMU needs no libvirtd for the rest of it."""
+    def is_sent():
+        job = case.here.attempt("virsh", "-q", "-c", "qemu:///system", "domjobinfo", case.guest).out
+        return re.search(r"Memory processed: *[1-9]", job)
+    bed.poll(is_sent, 60, "memory is sent")
+
+
 def check_last_answer_lost(case):
     """libvirtd there hangs in the last phase until the line is given up: libvirt lets the guest go on here."""
     least = count(case.here, case.guest)
     case.here.limit("20mbit")
     migration = case.migrate().until("moving")
-    bed.poll(lambda: case.there.state(case.guest), 60, "it is on its way")
+    wait_for_memory(case)
     libvirtd, = processes(case.there, "libvirtd")
     try:
         case.here.limit(None)
@@ -289,7 +298,7 @@ def check_killed_in_last_phase(case):
     least = count(case.here, case.guest)
     case.here.limit("20mbit")
     migration = case.migrate().until("moving")
-    bed.poll(lambda: case.there.state(case.guest), 60, "it is on its way")
+    wait_for_memory(case)
     libvirtd, = processes(case.there, "libvirtd")
     try:
         case.here.limit(None)
