@@ -29,7 +29,9 @@ struct transfer_packed {
 };
 
 struct transfer_pack_options {
-    int level; /* of zstd; 0: begins with transfer_level() and adapts to how fast `sink` is */
+    /* Of zstd; 0: begins with transfer_level() and adapts to how fast `sink` is. Parts that no
+       level makes smaller get 1. */
+    int level;
     uint64_t bandwidth_bits_per_s; /* of the line, 0: not known: where `level` is 0 */
     uint64_t part_bytes;           /* uncompressed; 0: default */
     unsigned threads;              /* 0: as fingerprint_build() */

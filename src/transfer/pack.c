@@ -14,8 +14,10 @@
 
 #define THREADS_MOST  64U
 #define BY_PROCESSORS 8U /* as fingerprint_build() */
-#define READ_BYTES    ((size_t)1 << 20)
+#define READ_BYTES    PACK_LOOK_BYTES
 #define POLL_NS       100000000L
+#define NOISE_LEVEL   1 /* of parts that no level makes smaller */
+#define LOOK_ABOVE    3 /* up to that level what does not compress takes no time */
 
 /* A part on its way: its number modulo the number of slots. */
 struct slot {
@@ -112,8 +114,15 @@ static int make_part(struct bench *bench, size_t number, int level, struct slot 
     const struct pack_layout *layout = &bench->packing->layout;
     const struct pack_part *part = &layout->parts[number];
     double began_s = clock_monotonic_s();
-    int rc = pack_compressor_begin(bench->compressor, level, part->raw_length, err);
+    bool is_noise = false;
+    int rc = 0;
 
+    if (level > LOOK_ABOVE)
+        rc = pack_look(layout, part, bench->packing->images, bench->buffer, &is_noise, err);
+    if (is_noise)
+        level = NOISE_LEVEL;
+    if (rc == 0)
+        rc = pack_compressor_begin(bench->compressor, level, part->raw_length, err);
     if (rc < 0)
         return rc;
     bench->filled = 0;

@@ -65,4 +65,15 @@ int pack_compressor_add(struct pack_compressor *compressor, const void *bytes, s
 int pack_compressor_finish(struct pack_compressor *compressor, uint8_t **ret_bytes,
                            size_t *ret_length, struct error *err);
 
+/* ---- what does not compress (pack_look.c) ---------------------------------------------- */
+
+/*
+ * Whether a few samples from all over a part stay as long as they are at a low level: what is
+ * random, encrypted or compressed already. A high level would take long for nothing. `buffer`: at
+ * least PACK_LOOK_BYTES.
+ */
+#define PACK_LOOK_BYTES ((size_t)1 << 20)
+int pack_look(const struct pack_layout *layout, const struct pack_part *part,
+              struct image *const *images, uint8_t *buffer, bool *ret_is_noise, struct error *err);
+
 #endif

@@ -103,6 +103,57 @@ static void test_what_is_sent_is_found_again(void **unused)
     made_free(&made);
 }
 
+/* Random bytes in the first image: what level 9 has nothing to do with. */
+static void make_noise(struct made *made)
+{
+    CLEANUP(cleanup_close)
+    int fd = open(made->images_described[0].path, O_WRONLY);
+    uint64_t state = 88172645463325252U;
+
+    for (size_t i = 0; i < MADE_SIZE; i++) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        made->content[0][i] = (uint8_t)state;
+    }
+    assert_int_equal(pwrite(fd, made->content[0], MADE_SIZE, 0), MADE_SIZE);
+}
+
+/* Levels of the lowest and the highest part, of so many pieces of each image. */
+static void check_levels(unsigned noise, unsigned text, int level, int lowest, int highest)
+{
+    struct transfer_pack_options options;
+    struct transfer_pack_result result = {0};
+    struct error err = {""};
+    struct made made;
+
+    made_new(&made);
+    make_noise(&made);
+    for (unsigned i = 0; i < noise; i++)
+        made_send(&made, 0, i * MIB, i % 2 == 0 ? MIB : MIB - 5 * MADE_BLOCK);
+    for (unsigned i = 0; i < text; i++)
+        made_send(&made, 1, i * MIB, MIB - MADE_BLOCK);
+    options = made_options(&made);
+    options.part_bytes = 6 * MIB;
+    options.level = level;
+    assert_int_equal(transfer_pack(&made.plan, made.images, &options, &result, &err), 0);
+    assert_int_equal(result.level_lowest, lowest);
+    assert_int_equal(result.level_highest, highest);
+    check_plan(&made);
+    made_free(&made);
+}
+
+static void test_noise_is_not_compressed_for_long(void **unused)
+{
+    (void)unused;
+    check_levels(6, 0, 9, 1, 1);
+    check_levels(7, 7, 9, 1, 9);
+    check_levels(3, 3, 9, 9, 9); /* half of the part: there is something to be gained */
+    check_levels(0, 6, 9, 9, 9);
+    check_levels(6, 0, 3, 3, 3);
+    check_levels(3, 0, 9, 9, 9); /* a short one */
+}
+
 /* Cut only between blocks, so that each part's blocks have digests, and they are the right ones. */
 static void test_digests_are_those_of_the_blocks(void **unused)
 {
@@ -384,6 +435,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_sent_is_found_again),
+        cmocka_unit_test(test_noise_is_not_compressed_for_long),
         cmocka_unit_test(test_digests_are_those_of_the_blocks),
         cmocka_unit_test(test_odd_pieces_have_parts_of_their_own),
         cmocka_unit_test(test_a_part_that_is_there_is_not_listed_twice),
