@@ -9,9 +9,6 @@
 
 #include "setmov/base.h"
 
-/* How long an image that was built waits for its VM, until `setmov gc` may remove it. */
-#define GATE_LEASE_S 86400
-
 struct gate_apply_options {
     const char *config;             /* path; NULL: setmov.conf, or its defaults */
     bool (*stopped)(void *context); /* asked about ten times a second; may be NULL */

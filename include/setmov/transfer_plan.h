@@ -29,6 +29,9 @@
 #define TRANSFER_CANCEL_SUFFIX   ".cancel"   /* it is there: the hook ends */
 #define TRANSFER_PART_PREFIX     "part-"     /* then 64 hexadecimal digits: SHA-256 of the file */
 
+/* An image that was built waits so long for its VM; then setmov gc may take it. */
+#define TRANSFER_LEASE_S 86400
+
 #define TRANSFER_PLAN_MAX_BYTES   ((size_t)1 << 30)
 #define TRANSFER_PLAN_MAX_EXTENTS ((uint64_t)1 << 26)
 #define TRANSFER_PLAN_MAX_IMAGES  1024

@@ -90,7 +90,7 @@ static int build_with_key(struct apply *apply, const uint8_t *key, struct error 
         .index = config->setmov.index,
         .directories = (const char *const *)config->hook.directories.items,
         .directory_count = config->hook.directories.count,
-        .lease_s = GATE_LEASE_S,
+        .lease_s = TRANSFER_LEASE_S,
         .space_reserve_bytes = config->choose.space_reserve_bytes,
         .key = key,
         .progress = take_progress,

@@ -31,7 +31,8 @@ enum migrate_verdict migrate_ask_places(const struct migrate_end *end,
     string_format(ret_text, 400, "here: %.150s; at %.60s: %.150s",
                   places.has_here ? places.here.state : here.text, destination_of(journal),
                   places.has_there ? places.there.state : there.text);
-    return migrate_judge(&places, journal->was_active, journal->stands_still);
+    return migrate_judge(&places, journal->was_active, journal->was_persistent,
+                         journal->stands_still);
 }
 
 int migrate_read_progress(struct vm_peer *there, const struct journal *journal,
@@ -85,11 +86,15 @@ int migrate_remove_sent(const struct migrate_end *end, const struct journal *jou
                         struct error *err)
 {
     struct vm_volumes volumes = {NULL, 0, 0};
+    struct transfer_progress progress;
     char prefix[200];
     int rc;
 
     if (journal->plan == NULL || end->there == NULL)
         return 0;
+    if (journal->is_handed && migrate_read_progress(end->there, journal, &progress, NULL) == 0 &&
+        migrate_hook_is_building(&progress))
+        return error_set(err, -EBUSY, "the hook there has not ended");
     /* With the dot: the names of others may begin alike. */
     string_format(prefix, sizeof(prefix), "%s.", journal->plan);
     rc = vm_volumes_list(end->there, journal->incoming_pool, prefix, &volumes, err);

@@ -32,11 +32,11 @@ struct migrate_places {
     struct vm_where here, there;
 };
 /*
- * Pure. `was_active`: when the migration began. `stands_still`: nobody but us lets it
- * run there, and we do only once it is let go of here.
+ * Pure. `was_active`, `was_persistent`: when the migration began. `stands_still`: nobody
+ * but us lets it run there, and we do only once it is let go of here.
  */
 enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was_active,
-                                   bool stands_still);
+                                   bool was_persistent, bool stands_still);
 /* Asks both sides, once. What cannot be asked is left out; `ret_text`: for people. */
 enum migrate_verdict migrate_ask_places(const struct migrate_end *end,
                                         const struct journal *journal, char ret_text[400]);
@@ -73,7 +73,17 @@ int migrate_undo(const struct migrate_end *end, struct journal *journal, bool wa
 
 /* ---- parts of it, for both ----------------------------------------------------------------- */
 
-/* Removes plan, progress and the rest of that name there; not the parts. */
+/* The hook at the destination works on the plan, as far as its last record says. */
+bool migrate_hook_is_building(const struct transfer_progress *progress);
+/* Leaves the mark by which the hook ends; false: it could not be left. */
+bool migrate_cancel_hook(struct vm_peer *there, const struct journal *journal);
+/* Has the hook end, if it works on the journal's plan, and waits as long as it does something. */
+void migrate_end_hook(const struct migrate_end *end, const struct journal *journal);
+
+/*
+ * Removes plan, progress and the rest of that name there; not the parts. Where the
+ * hook still works on it, all stays (the cancel mark too), until it expires.
+ */
 int migrate_remove_sent(const struct migrate_end *end, const struct journal *journal,
                         struct error *err);
 void migrate_left(const struct migrate_end *end, const char *format, ...) PRINTF_LIKE(2, 3);

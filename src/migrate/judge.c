@@ -19,7 +19,8 @@ static enum migrate_verdict judge_standing(enum vm_place here)
                                                                : MIGRATE_IS_UNKNOWN;
 }
 
-static enum migrate_verdict judge_active(const struct migrate_places *places, bool stands_still)
+static enum migrate_verdict judge_active(const struct migrate_places *places, bool was_persistent,
+                                         bool stands_still)
 {
     enum vm_place here = places->here.place, there = places->there.place;
 
@@ -34,6 +35,9 @@ static enum migrate_verdict judge_active(const struct migrate_places *places, bo
                : runs(here)      ? MIGRATE_IS_HERE
                                  : MIGRATE_IS_UNKNOWN;
     if (there != VM_ABSENT)
+        return MIGRATE_IS_UNKNOWN;
+    /* Of a transient one that ran there, and was shut down, nothing would be left there. */
+    if (here == VM_OUTGOING && !was_persistent && !stands_still)
         return MIGRATE_IS_UNKNOWN;
     return runs(here) || here == VM_OUTGOING || here == VM_OFF ? MIGRATE_IS_HERE
                                                                : MIGRATE_IS_UNKNOWN;
@@ -54,9 +58,9 @@ static enum migrate_verdict judge_off(const struct migrate_places *places)
 }
 
 enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was_active,
-                                   bool stands_still)
+                                   bool was_persistent, bool stands_still)
 {
     if (!places->has_here || !places->has_there)
         return MIGRATE_IS_UNKNOWN;
-    return was_active ? judge_active(places, stands_still) : judge_off(places);
+    return was_active ? judge_active(places, was_persistent, stands_still) : judge_off(places);
 }

@@ -16,8 +16,6 @@
 #define UNKNOWN_S   60.0
 #define UNDERWAY_S  600.0
 #define ASK_EVERY_S 1.0
-/* A hook that is to end is waited for while it goes on, and so long beyond that. */
-#define HOOK_S 10.0
 
 /* ---- the call ------------------------------------------------------------------------------ */
 
@@ -214,17 +212,6 @@ static void look_at_job(struct watch *watch)
     migration_tell(migration, job.memory_sent + job.disk_sent, job.memory_total + job.disk_total);
 }
 
-static bool send_cancel(const struct migration *migration)
-{
-    char name[200];
-
-    if (migration->plan_name == NULL || migration->there == NULL)
-        return false;
-    string_format(name, sizeof(name), "%s" TRANSFER_CANCEL_SUFFIX, migration->plan_name);
-    return vm_peer_write(migration->there, migration->incoming_pool, name, "cancel\n",
-                         strlen("cancel\n"), NULL) == 0;
-}
-
 /*
  * Neither way hurts where it is too late. To abort libvirt's job does not end a
  * hook, and the hook's mark does not end libvirt's job.
@@ -234,7 +221,7 @@ static void cancel(struct watch *watch)
     const struct migration *migration = watch->call->migration;
 
     if (!watch->cancelled && watch->moving_s == 0)
-        watch->cancelled = send_cancel(migration);
+        watch->cancelled = migrate_cancel_hook(migration->there, &migration->journal);
     if (watch->moving_s != 0 || watch->cancelled)
         (void)vm_migrate_abort(watch->here, &migration->vm.uuid, NULL);
 }
@@ -346,32 +333,13 @@ static enum migrate_verdict find_vm(struct migration *migration, char ret_text[4
     }
 }
 
-static bool is_building(const struct watch *watch)
-{
-    return watch->hook.phase == TRANSFER_BEGUN || watch->hook.phase == TRANSFER_BUILDING;
-}
-
-/*
- * A hook outlives the migration that began it. What it builds must not appear after
- * everything was undone: it is told to end, and waited for while it does something.
- */
 static void end_hook(struct watch *watch)
 {
-    struct migration *migration = watch->call->migration;
-    double changed_s = clock_monotonic_s();
-    uint64_t done = UINT64_MAX;
+    const struct migration *migration = watch->call->migration;
+    const struct migrate_end end = {.there = migration->there};
 
+    migrate_end_hook(&end, &migration->journal);
     look_at_hook(watch);
-    while (is_building(watch) && clock_monotonic_s() - changed_s < HOOK_S) {
-        if (!watch->cancelled)
-            watch->cancelled = send_cancel(migration);
-        if (watch->hook.bytes_done != done) {
-            done = watch->hook.bytes_done;
-            changed_s = clock_monotonic_s();
-        }
-        pause_s(WATCH_EVERY_S);
-        look_at_hook(watch);
-    }
 }
 
 static void hint_at_hook(struct migration *migration)

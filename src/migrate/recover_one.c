@@ -89,6 +89,8 @@ static enum migrate_recovered undo(const struct migrate_end *end, struct journal
     /* Its disks are whole only with their overlays, which nobody would merge then. */
     if (rc == 0 && where.place == VM_ABSENT)
         rc = error_set(&why, -ENOENT, "libvirt does not know it here");
+    if (rc == 0 && journal->is_handed)
+        migrate_end_hook(end, journal);
     if (rc == 0)
         rc = migrate_undo(end, journal, was_built(end, journal), &why);
     if (rc < 0) {

@@ -259,12 +259,23 @@ static void finish(struct migration *migration)
 {
     struct error why = {""};
     struct migrate_end end;
+    bool changed = false;
 
     migration->summary->moved = true;
+    /* Of one that is off: the hook takes its time, and nobody keeps it from being started meanwhile. */
+    if (!migration->journal.was_active && migration_check_unchanged(migration, &why) < 0) {
+        migration->journal.keeps_old = true;
+        changed = true;
+    }
     migration_close_images(migration);
     (void)migration_enter(migration, MIGRATE_FINISHING, NULL);
     revive(migration);
     end = end_of(migration);
+    if (changed)
+        migrate_left(&end,
+                     "what was written here while %s moved is not at the destination, only in the "
+                     "old disk here, which is kept: %s",
+                     migration->vm.name, why.text);
     if (migrate_finish(&end, &migration->journal, &migration->plan, &why) < 0)
         migrate_left(&end, "what is left of %s here is not cleared away, run setmov recover: %s",
                      migration->vm.name, why.text);

@@ -21,6 +21,12 @@ static uint64_t bandwidth(const struct migration *migration)
                                                 : migration->config->migrate.bandwidth_bits_per_s;
 }
 
+/* 0 stands for no limit, so no limit may come to it. */
+static uint64_t bytes_a_second(uint64_t bits_a_second)
+{
+    return bits_a_second > 0 && bits_a_second < 8 ? 1 : bits_a_second / 8;
+}
+
 /* Of the line: what limits the packing from behind. */
 static uint64_t line_bandwidth(const struct migration *migration)
 {
@@ -55,7 +61,7 @@ static int upload(struct sending *sending, const char *name, const void *bytes, 
     struct migration *migration = sending->migration;
     struct upload state = {.sending = sending};
     int rc = vm_volume_send(migration->there, migration->incoming_pool, name, bytes, length,
-                            bandwidth(migration) / 8, take_sent, &state, err);
+                            bytes_a_second(bandwidth(migration)), take_sent, &state, err);
 
     if (rc == 0)
         (void)take_sent(&state, length);

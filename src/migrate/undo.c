@@ -3,6 +3,7 @@
 #include "migrate/end.h"
 
 #include <errno.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Its state here, with the guest going on where it stood still for the migration. */
@@ -69,11 +70,16 @@ static int thaw(const struct migrate_end *end, const struct journal *journal,
                   : migrate_remove_overlay(disk->overlay, err);
 }
 
-/* What the hook built, and gave its name; it has leases, so what fails here goes later. */
+/*
+ * What the hook built, and gave its name; it has leases, so what fails here goes later.
+ * Once the leases are over, the names may be those of somebody else's files.
+ */
 static void remove_built(const struct migrate_end *end, const struct journal *journal)
 {
     struct error why = {""};
 
+    if (time(NULL) - journal->changed_s >= TRANSFER_LEASE_S)
+        return;
     for (size_t i = 0; i < journal->disk_count; i++) {
         for (size_t j = 0; j < journal->disks[i].layer_count; j++) {
             const struct journal_layer *layer = &journal->disks[i].layers[j];

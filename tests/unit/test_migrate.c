@@ -20,7 +20,7 @@ static enum migrate_verdict judged(bool was_active, enum vm_place here, enum vm_
     const struct migrate_places places = {
         .has_here = true, .has_there = true, .here = {.place = here}, .there = {.place = there}};
 
-    return migrate_judge(&places, was_active, false);
+    return migrate_judge(&places, was_active, true, false);
 }
 
 /* Of one that ran: rows are what this host says, columns what the other one does. */
@@ -73,14 +73,14 @@ static void test_a_job_or_a_side_that_is_silent_decides_nothing(void **state)
                                     .there = {.place = VM_ABSENT}};
 
     (void)state;
-    assert_int_equal(migrate_judge(&places, true, false), MIGRATE_IS_UNDERWAY);
+    assert_int_equal(migrate_judge(&places, true, true, false), MIGRATE_IS_UNDERWAY);
     places.here.has_job = false;
-    assert_int_equal(migrate_judge(&places, true, false), MIGRATE_IS_HERE);
+    assert_int_equal(migrate_judge(&places, true, true, false), MIGRATE_IS_HERE);
     places.has_there = false;
-    assert_int_equal(migrate_judge(&places, true, false), MIGRATE_IS_UNKNOWN);
+    assert_int_equal(migrate_judge(&places, true, true, false), MIGRATE_IS_UNKNOWN);
     places.has_there = true;
     places.has_here = false;
-    assert_int_equal(migrate_judge(&places, true, false), MIGRATE_IS_UNKNOWN);
+    assert_int_equal(migrate_judge(&places, true, true, false), MIGRATE_IS_UNKNOWN);
 }
 
 static void test_phases_have_names(void **state)

@@ -14,7 +14,7 @@ static enum migrate_verdict judged(enum vm_place here, enum vm_place there, bool
     const struct migrate_places places = {
         .has_here = true, .has_there = true, .here = {.place = here}, .there = {.place = there}};
 
-    return migrate_judge(&places, true, stands_still);
+    return migrate_judge(&places, true, true, stands_still);
 }
 
 /* vm_migrate.h says when which of these is seen. */
@@ -52,14 +52,28 @@ static void test_one_that_may_have_run_there(void **state)
     assert_int_equal(judged(VM_RUNNING, VM_OFF, false), MIGRATE_IS_HERE);
 }
 
+/* Transient, it leaves nothing there when it was shut down there. */
+static void test_a_transient_one(void **state)
+{
+    const struct migrate_places places = {.has_here = true,
+                                          .has_there = true,
+                                          .here = {.place = VM_OUTGOING},
+                                          .there = {.place = VM_ABSENT}};
+
+    (void)state;
+    assert_int_equal(migrate_judge(&places, true, false, false), MIGRATE_IS_UNKNOWN);
+    assert_int_equal(migrate_judge(&places, true, false, true), MIGRATE_IS_HERE);
+    assert_int_equal(migrate_judge(&places, true, true, false), MIGRATE_IS_HERE);
+}
+
 static void test_a_side_that_cannot_be_asked(void **state)
 {
     struct migrate_places places = {.has_here = true, .here = {.place = VM_RUNNING}};
 
     (void)state;
-    assert_int_equal(migrate_judge(&places, true, true), MIGRATE_IS_UNKNOWN);
+    assert_int_equal(migrate_judge(&places, true, true, true), MIGRATE_IS_UNKNOWN);
     places = (struct migrate_places){.has_there = true, .there = {.place = VM_RUNNING}};
-    assert_int_equal(migrate_judge(&places, true, true), MIGRATE_IS_UNKNOWN);
+    assert_int_equal(migrate_judge(&places, true, true, true), MIGRATE_IS_UNKNOWN);
 }
 
 static void test_a_job_that_goes_on(void **state)
@@ -70,8 +84,8 @@ static void test_a_job_that_goes_on(void **state)
                                           .there = {.place = VM_PAUSED}};
 
     (void)state;
-    assert_int_equal(migrate_judge(&places, true, true), MIGRATE_IS_UNDERWAY);
-    assert_int_equal(migrate_judge(&places, false, true), MIGRATE_IS_UNDERWAY);
+    assert_int_equal(migrate_judge(&places, true, true, true), MIGRATE_IS_UNDERWAY);
+    assert_int_equal(migrate_judge(&places, false, true, true), MIGRATE_IS_UNDERWAY);
 }
 
 int main(void)
@@ -79,6 +93,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_that_stands_still_there),
         cmocka_unit_test(test_one_that_may_have_run_there),
+        cmocka_unit_test(test_a_transient_one),
         cmocka_unit_test(test_a_side_that_cannot_be_asked),
         cmocka_unit_test(test_a_job_that_goes_on),
     };
