@@ -116,7 +116,7 @@ def run(hosts):
     index(*hosts.all)
     for guest, file in CASES:
         with tempfile.TemporaryDirectory(prefix="setmov-bytes-", dir="/var/tmp") as work:
-            case(hosts, guest, directory, file, Path(work), failures)
+            case(hosts, guest, directory, file, Path(work), goals)
     identical(hosts, directory, goals)
     goals.end()
 
