@@ -109,8 +109,10 @@ static int look(struct thaw *thaw, struct error *err)
         return migrate_define_disk(thaw->peer, thaw->domain, disk, chain->layers, chain->count,
                                    err);
     if (at > 0)
-        return error_set(err, -EBUSY, "disk '%s': a layer lies on %.300s by now", disk->target,
-                         disk->overlay);
+        return error_set(err, -EBUSY,
+                         "disk '%s': a layer lies on %.300s by now; once it is merged (virsh "
+                         "blockcommit --shallow --active --pivot) this works",
+                         disk->target, disk->overlay);
     if (chain->count < 2)
         return error_set(err, -EIO, "disk '%s': %.300s lies on nothing", disk->target,
                          disk->overlay);
