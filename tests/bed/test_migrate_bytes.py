@@ -97,13 +97,13 @@ def case(hosts, guest, directory, file, work, goals):
 
 
 def identical(hosts, directory, goals):
-    """A disk that is there under another name."""
+    """A disk that is there under another name: nothing but the plan, or a record of the guest where that is less than a catalog."""
     disk = lay_out(hosts, "same", directory / DONOR)
     subprocess.run(["cp", "--sparse=always", disk, hosts.beta.path(f"{three_hosts.IMAGES}/copy.raw")], check=True)
     index(hosts.beta)
     catalog, _, summary, link = to_host(hosts, "same", hosts.beta)
     bed.say(f"  identical: {link} bytes on the link, {catalog} for the catalog")
-    goals.check("identical, parts", summary["bytes"]["parts"], MEBIBYTE, 0)
+    goals.check("identical, parts", summary["bytes"]["parts"], MEBIBYTE, 0.1)
     goals.check("identical, plan", summary["bytes"]["plan"], MEBIBYTE, 0.25)
 
 
