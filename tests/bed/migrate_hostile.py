@@ -41,10 +41,6 @@ def flip(path):
         file.write(bytes([byte ^ 0x10]))
 
 
-def swap_with(other):
-    return lambda path: shutil.copyfile(other, path)
-
-
 def check_part(case, what, alter):
     """It is found out, sent again, and it moves; or it stays."""
     least = count(case.here, case.guest)
@@ -58,19 +54,6 @@ def check_part(case, what, alter):
     bed.require(status == 0 or len(said) == 1, f"{what}: {status} {said}")
     moved = case.settle(least, status == 0)
     bed.say(f"a part was {what}: {'moved' if moved else 'stayed'}, {said} {migration.summary and migration.summary['attempts']}")
-
-
-def check_other_part(case, other):
-    """Of another VM, whole as it is."""
-    migration = Migration(case.here, case.there, other)
-    with Hold(case.there) as hold:
-        hold.wait(migration)
-        kept = shutil.copyfile(max(parts(case.there), key=os.path.getsize), case.there.path("/var/lib/other-part"))
-        hold.release(1)
-        migration.end()
-    failures.recover(case.here)
-    check_part(case, "another VM's", swap_with(kept))
-    os.unlink(kept)
 
 
 def check_plan(case):
