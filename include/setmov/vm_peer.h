@@ -36,7 +36,7 @@ bool vm_peer_leave(void);
 
 /*
  * Connects; keep-alive is on where the driver has it, so that a dead line ends
- * calls (10 s). -EIO with libvirt's message, made one line; -EACCES where it
+ * calls (a minute). -EIO with libvirt's message, made one line; -EACCES where it
  * says that the identity is not let in, or lacks a right (of all calls here).
  * ssh does not ask for passwords.
  */

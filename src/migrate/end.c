@@ -70,12 +70,13 @@ int migrate_let_go_there(const struct migrate_end *end, const struct journal *jo
     struct vm_where where = {.place = VM_OTHER};
     int rc;
 
-    if (!journal->is_handed || !journal->was_active)
+    if (!journal->is_handed)
         return 0;
     if (end->there == NULL)
         return error_set(err, -EHOSTUNREACH, "%s cannot be reached", destination_of(journal));
     rc = vm_where(end->there, &journal->vm, &where, err);
-    if (rc == 0 && (where.place == VM_OFF || (where.place == VM_PAUSED && journal->stands_still)))
+    if (rc == 0 && (where.place == VM_OFF ||
+                    (where.place == VM_PAUSED && journal->was_active && journal->stands_still)))
         rc = vm_discard(end->there, &journal->vm, true, err);
     return rc < 0 ? error_prefix(err, rc, "what is left of it at %s", destination_of(journal)) : 0;
 }

@@ -52,9 +52,13 @@ static enum migrate_verdict judge_off(const struct migrate_places *places)
         return MIGRATE_IS_UNDERWAY;
     if (there == VM_ABSENT && (here == VM_OFF || runs(here)))
         return MIGRATE_IS_HERE;
-    if ((there == VM_OFF || runs(there)) && (here == VM_ABSENT || here == VM_OFF))
+    /* It was started here meanwhile, so what is there is old. */
+    if (there == VM_OFF && runs(here))
+        return MIGRATE_IS_HERE;
+    if ((there == VM_OFF && here == VM_ABSENT) ||
+        (runs(there) && (here == VM_ABSENT || here == VM_OFF)))
         return MIGRATE_IS_THERE;
-    return MIGRATE_IS_UNKNOWN;
+    return MIGRATE_IS_UNKNOWN; /* defined on both sides: it may have run on either */
 }
 
 enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was_active,

@@ -287,6 +287,23 @@ static void look_at_disks(struct watch *watch)
     migration->stop_code = check_frozen(migration, watch->here, &migration->stop_error);
 }
 
+/* What an operator does to the guest meanwhile holds there as well. */
+static void look_at_guest(struct watch *watch)
+{
+    struct migration *migration = watch->call->migration;
+    struct vm_where where = {.place = VM_OTHER};
+    bool paused;
+
+    if (watch->hurried || vm_where(watch->here, &migration->vm.uuid, &where, NULL) < 0 ||
+        (where.place != VM_RUNNING && where.place != VM_PAUSED))
+        return;
+    paused = where.place == VM_PAUSED;
+    if (paused == migration->journal.was_paused || !migration->journal.was_active)
+        return;
+    migration->journal.was_paused = paused;
+    (void)migration_save(migration, NULL);
+}
+
 /* Returns what the call returned. */
 static int watch_call(struct watch *watch, struct error *err)
 {
@@ -300,6 +317,7 @@ static int watch_call(struct watch *watch, struct error *err)
             look_at_job(watch);
         if (watch->here != NULL) {
             look_at_disks(watch);
+            look_at_guest(watch);
             hurry(watch);
         }
         if (migration_stopped(migration) && watch->here != NULL)
@@ -409,6 +427,19 @@ static int check_off(struct migration *migration, struct error *err)
     return rc;
 }
 
+/* Of one that was off, libvirt moves the definition though it was started while the hook built. */
+static int check_started(struct migration *migration, struct error *err)
+{
+    const struct migrate_end end = {
+        .config = migration->config, .here = migration->here, .there = migration->there};
+    char text[400];
+
+    if (migration->journal.was_active ||
+        migrate_ask_places(&end, &migration->journal, text) != MIGRATE_IS_HERE)
+        return 0;
+    return error_set(err, -EBUSY, "%s was started meanwhile (%s)", migration->vm.name, text);
+}
+
 int migration_move(struct migration *migration, struct error *err)
 {
     CLEANUP(call_release)
@@ -447,6 +478,8 @@ int migration_move(struct migration *migration, struct error *err)
     rc = watch_call(&watch, err);
     if (rc < 0)
         rc = settle(&watch, rc, err);
+    else
+        rc = check_started(migration, err);
     if (rc == 0) {
         go_on_there(migration);
         take_figures(&watch);

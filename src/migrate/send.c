@@ -21,18 +21,25 @@ static uint64_t bandwidth(const struct migration *migration)
                                                 : migration->config->migrate.bandwidth_bits_per_s;
 }
 
-/* 0 stands for no limit, so no limit may come to it. */
-static uint64_t bytes_a_second(uint64_t bits_a_second)
-{
-    return bits_a_second > 0 && bits_a_second < 8 ? 1 : bits_a_second / 8;
-}
-
 /* Of the line: what limits the packing from behind. */
 static uint64_t line_bandwidth(const struct migration *migration)
 {
     uint64_t limit = bandwidth(migration), line = migration->bandwidth_bits_per_s;
 
     return limit != 0 && (line == 0 || limit < line) ? limit : line;
+}
+
+/* On a thinner line, what the kernel holds back of what was sent delays all else for seconds. */
+#define THIN_BITS_PER_S 20000000
+
+/* 0: no limit. A line that is known to be thin is not filled faster than it empties. */
+static uint64_t upload_bytes_a_second(const struct migration *migration)
+{
+    uint64_t limit = bandwidth(migration), line = line_bandwidth(migration);
+
+    if (line != 0 && line < THIN_BITS_PER_S && line != limit)
+        limit = line - line / 20;
+    return limit > 0 && limit < 8 ? 1 : limit / 8;
 }
 
 /* ---- one volume ---------------------------------------------------------------------------- */
@@ -61,7 +68,7 @@ static int upload(struct sending *sending, const char *name, const void *bytes, 
     struct migration *migration = sending->migration;
     struct upload state = {.sending = sending};
     int rc = vm_volume_send(migration->there, migration->incoming_pool, name, bytes, length,
-                            bytes_a_second(bandwidth(migration)), take_sent, &state, err);
+                            upload_bytes_a_second(migration), take_sent, &state, err);
 
     if (rc == 0)
         (void)take_sent(&state, length);

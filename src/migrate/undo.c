@@ -113,6 +113,11 @@ int migrate_undo(const struct migrate_end *end, struct journal *journal, bool wa
         if (code < 0 && rc == 0)
             rc = error_set(err, code, "%s", why.text);
     }
+    if (journal->was_persistent && !where.persistent)
+        migrate_left(end,
+                     "%s is here, but libvirt has forgotten its definition: virsh dumpxml "
+                     "--inactive, then virsh define",
+                     journal->vm_name);
     if (end->there != NULL && was_built)
         remove_built(end, journal);
     code = migrate_remove_sent(end, journal, &why);

@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A line that is silent for twice this long is dead. */
+/* A line that is silent for (KEEP_ALIVE_COUNT + 1) times this long is dead. */
 #define KEEP_ALIVE_S 5
+/* What is sent on a thin line waits in the kernel, and a ping waits behind it. */
+#define KEEP_ALIVE_COUNT 11
 
 #define URI_BYTES 4096
 
@@ -99,7 +101,8 @@ int vm_peer_open(const char *uri, struct vm_peer **ret_peer, struct error *err)
         free(peer);
         return peer_error(err, "%s", uri);
     }
-    virConnectSetKeepAlive(peer->connection, KEEP_ALIVE_S, 1); /* not every driver has it */
+    virConnectSetKeepAlive(peer->connection, KEEP_ALIVE_S,
+                           KEEP_ALIVE_COUNT); /* not every driver has it */
     *ret_peer = peer;
     return 0;
 }

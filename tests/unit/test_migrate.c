@@ -59,8 +59,8 @@ static void test_one_that_was_off_is_where_it_is_defined(void **state)
     assert_int_equal(judged(false, VM_RUNNING, VM_ABSENT), MIGRATE_IS_HERE);
     assert_int_equal(judged(false, VM_ABSENT, VM_OFF), MIGRATE_IS_THERE);
     assert_int_equal(judged(false, VM_ABSENT, VM_RUNNING), MIGRATE_IS_THERE);
-    assert_int_equal(judged(false, VM_OFF, VM_OFF), MIGRATE_IS_THERE);
-    assert_int_equal(judged(false, VM_RUNNING, VM_OFF), MIGRATE_IS_UNKNOWN);
+    assert_int_equal(judged(false, VM_OFF, VM_OFF), MIGRATE_IS_UNKNOWN);
+    assert_int_equal(judged(false, VM_RUNNING, VM_OFF), MIGRATE_IS_HERE);
     assert_int_equal(judged(false, VM_ABSENT, VM_ABSENT), MIGRATE_IS_UNKNOWN);
     assert_int_equal(judged(false, VM_OFF, VM_INCOMING), MIGRATE_IS_UNDERWAY);
 }
