@@ -287,18 +287,21 @@ static void look_at_disks(struct watch *watch)
     migration->stop_code = check_frozen(migration, watch->here, &migration->stop_error);
 }
 
-/* What an operator does to the guest meanwhile holds there as well. */
+/*
+ * An operator who suspends the guest meanwhile means it there as well. Once it is on the
+ * move that cannot be told from what libvirt does.
+ */
 static void look_at_guest(struct watch *watch)
 {
     struct migration *migration = watch->call->migration;
     struct vm_where where = {.place = VM_OTHER};
     bool paused;
 
-    if (watch->hurried || vm_where(watch->here, &migration->vm.uuid, &where, NULL) < 0 ||
-        (where.place != VM_RUNNING && where.place != VM_PAUSED))
+    if (watch->moving_s != 0 || !migration->journal.was_active ||
+        vm_where(watch->here, &migration->vm.uuid, &where, NULL) < 0)
         return;
-    paused = where.place == VM_PAUSED;
-    if (paused == migration->journal.was_paused || !migration->journal.was_active)
+    paused = where.place == VM_PAUSED || where.place == VM_OUTGOING;
+    if ((!paused && where.place != VM_RUNNING) || paused == migration->journal.was_paused)
         return;
     migration->journal.was_paused = paused;
     (void)migration_save(migration, NULL);

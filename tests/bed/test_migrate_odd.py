@@ -9,6 +9,7 @@ import subprocess
 from xml.sax import saxutils
 
 import bed
+import migrate_failures as failures
 import three_hosts
 
 MEBIBYTE = 1 << 20
@@ -166,10 +167,48 @@ def changed_meanwhile(hosts):
     nothing_left(alpha, beta)
 
 
+def started_while_off(hosts):
+    """Somebody starts a VM that moves as one that is off, while its disk is built there: it stays."""
+    alpha, beta = hosts.alpha, hosts.beta
+    random_file(alpha, "off.raw", MEBIBYTE)
+    define(alpha, "off", [("off.raw", "raw")])
+    with failures.Hold(beta) as hold:
+        migration = failures.Migration(alpha, beta, "off", "--offline")
+        hold.wait(migration)
+        # It waits for libvirt's job, and may get in between that and the end.
+        starting = alpha.start("virsh", "start", "off", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        hold.release()
+        status, said = migration.end()
+        started = starting.wait(120) == 0
+    if started:
+        bed.require(status == 1 and alpha.state("off") == "running" and beta.state("off") is None,
+                    f"{status}: {said} {alpha.state('off')} {beta.state('off')}")
+        bed.require("off.raw" not in files(beta), f"{files(beta)}")
+    else:
+        bed.require(status == 0 and alpha.state("off") is None and beta.state("off") == "shut off",
+                    f"{status}: {said} {alpha.state('off')} {beta.state('off')}")
+    print(f"    started here: {started}", flush=True)
+    nothing_left(alpha, beta)
+
+
+def suspended_meanwhile(hosts):
+    """An operator's word holds at the destination."""
+    alpha, beta = hosts.alpha, hosts.beta
+    with failures.Hold(beta) as hold:
+        migration = failures.Migration(alpha, beta, "vm1")
+        hold.wait(migration)
+        alpha.virsh("suspend", "vm1")
+        hold.release()
+        status, said = migration.end()
+    bed.require(status == 0, f"{status}: {said}")
+    bed.require(alpha.state("vm1") is None and beta.state("vm1") == "paused", f"{alpha.state('vm1')} {beta.state('vm1')}")
+    nothing_left(alpha, beta)
+
+
 def run(hosts):
     for host in (hosts.alpha, hosts.beta):
         configure(host)
-    for test in (odd_names_sizes_and_flags, what_would_be_lost, changed_meanwhile):
+    for test in (odd_names_sizes_and_flags, what_would_be_lost, changed_meanwhile, started_while_off, suspended_meanwhile):
         test(hosts)
         print(f"ok: {test.__name__}", flush=True)
 
