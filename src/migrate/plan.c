@@ -199,9 +199,10 @@ static int estimate(struct migration *migration, const struct sources *sources, 
 {
     CLEANUP(cleanup_free)
     struct migrate_estimate_image *images = calloc(migration->image_count + 1, sizeof(*images));
-    int level = migration->options->level != 0 ? migration->options->level
-                                               : transfer_level(migration->config->migrate.level,
-                                                                migration->bandwidth_bits_per_s);
+    int level =
+        migration->options->level != 0
+            ? migration->options->level
+            : transfer_level(migration->config->migrate.level, migration_line_bandwidth(migration));
     struct migrate_estimate found;
     int rc;
 

@@ -142,6 +142,8 @@ int migration_check_unchanged(struct migration *migration, struct error *err);
 int migration_plan(struct migration *migration, struct error *err);
 /* Figures only, for --dry-run. */
 int migration_foresee(struct migration *migration, struct error *err);
+/* Of the line, or what the transfer is limited to, if that is less; 0: not known. */
+uint64_t migration_line_bandwidth(const struct migration *migration);
 int migration_send(struct migration *migration, struct error *err);
 /* Of the plan that was just refused: what did not hold is to be sent. -ENOENT: no list. */
 int migration_amend(struct migration *migration, struct error *err);

@@ -21,8 +21,7 @@ static uint64_t bandwidth(const struct migration *migration)
                                                 : migration->config->migrate.bandwidth_bits_per_s;
 }
 
-/* Of the line: what limits the packing from behind. */
-static uint64_t line_bandwidth(const struct migration *migration)
+uint64_t migration_line_bandwidth(const struct migration *migration)
 {
     uint64_t limit = bandwidth(migration), line = migration->bandwidth_bits_per_s;
 
@@ -35,7 +34,7 @@ static uint64_t line_bandwidth(const struct migration *migration)
 /* 0: no limit. A line that is known to be thin is not filled faster than it empties. */
 static uint64_t upload_bytes_a_second(const struct migration *migration)
 {
-    uint64_t limit = bandwidth(migration), line = line_bandwidth(migration);
+    uint64_t limit = bandwidth(migration), line = migration_line_bandwidth(migration);
 
     if (line != 0 && line < THIN_BITS_PER_S && line != limit)
         limit = line - line / 20;
@@ -127,7 +126,7 @@ static int send_parts(struct sending *sending, struct error *err)
     const struct transfer_pack_options options = {
         .level = migration->options->level != 0 ? migration->options->level
                                                 : (int)migration->config->migrate.level,
-        .bandwidth_bits_per_s = line_bandwidth(migration),
+        .bandwidth_bits_per_s = migration_line_bandwidth(migration),
         .key = migration->key_or_null,
         .sink = take_part,
         .progress = take_progress,
