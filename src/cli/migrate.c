@@ -301,7 +301,14 @@ static int report(const struct settings *settings, const struct migrate_outcome 
     }
     if (outcome->code < 0)
         return command_error(MIGRATE_COMMAND, "%s", outcome->error);
-    return outcome->summary->left.count > 0 ? STATUS_LEFT : status;
+    if (outcome->summary->left.count > 0)
+        return STATUS_LEFT;
+    /* It has moved, which no failure to say so may deny. */
+    if (outcome->summary->moved && (fflush(stdout) != 0 || ferror(stdout))) {
+        (void)command_error(MIGRATE_COMMAND, "it has moved, but that cannot be written to stdout");
+        return STATUS_LEFT;
+    }
+    return status;
 }
 
 static int run(struct settings *settings, const struct config *config)
