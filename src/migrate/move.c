@@ -236,9 +236,13 @@ static void take_figures(struct watch *watch)
         vm_migrate_progress(watch->here, &migration->vm.uuid, true, &job, NULL) < 0)
         job = watch->job;
     summary->memory_bytes = job.memory_sent;
-    /* What libvirt keeps of a job that has ended may lack the mirror. */
-    summary->mirror_bytes =
-        job.disk_sent > watch->job.disk_sent ? job.disk_sent : watch->job.disk_sent;
+    /*
+     * What libvirt keeps of a job that has ended lacks the mirror. It ended well, so all
+     * that was to be mirrored when it was last asked has been.
+     */
+    summary->mirror_bytes = job.disk_sent > 0 ? job.disk_sent : watch->job.disk_total;
+    if (summary->mirror_bytes < watch->job.disk_sent)
+        summary->mirror_bytes = watch->job.disk_sent;
     summary->downtime_ms = job.downtime_ms;
 }
 

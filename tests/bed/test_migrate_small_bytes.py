@@ -50,7 +50,7 @@ def to_beta(hosts, disk, donor, goals, work):
     if reference is not None:
         goals.check("parts and plan", bytes_["parts"] + bytes_["plan"], reference + bytes_["plan"], 1.05)
     goals.check("choose, of what crossed the line", known, bytes_["wire"] - bytes_["mirror"], 1.05, 0.95)
-    goals.check("mirror, of what the guest wrote", bytes_["mirror"], WRITTEN, 1.05, 1)
+    goals.check("mirror, of what the guest wrote", bytes_["mirror"], WRITTEN, 1.05, 0.9)
     if shutil.which("rsync"):
         best = bench_transfer.rsync(before, donor, work, "--block-size=4096", "-z", "--zc=zstd")
         goals.check("parts and plan, of rsync with blocks of 4096 and zstd", bytes_["parts"] + bytes_["plan"], best, 1)
