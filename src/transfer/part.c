@@ -301,7 +301,7 @@ void transfer_part_reader_free(struct transfer_part_reader *reader)
 {
     if (reader == NULL)
         return;
-    for (size_t i = 0; i < reader->count; i++) {
+    for (size_t i = 0; reader->loaded != NULL && i < reader->count; i++) {
         free(reader->loaded[i].raw);
         free(reader->loaded[i].why);
     }

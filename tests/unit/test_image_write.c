@@ -13,10 +13,13 @@
 
 static void settings(void **state)
 {
-    static const char *const good[] = {
-        "", "compat=1.1", "compat=0.10,cluster_size=512", "preallocation=off",
-        "cluster_size=2097152,extended_l2=on,lazy_refcounts=off,refcount_bits=64,compression_type="
-        "zstd"};
+    static const char *const good[] = {"",
+                                       "compat=1.1",
+                                       "compat=0.10,cluster_size=512",
+                                       "preallocation=off",
+                                       "cluster_size=2097152,extended_l2=on,refcount_bits=64",
+                                       "compression_type=zstd",
+                                       "lazy_refcounts=off"};
     static const char *const bad[] = {",",
                                       "compat",
                                       "compat=",
