@@ -164,7 +164,7 @@ static void index_old(const struct migrate_end *end, const struct catalog_images
 int migrate_finish(const struct migrate_end *end, struct journal *journal,
                    const struct transfer_plan *plan, struct error *err)
 {
-    struct catalog_images images = {NULL};
+    struct catalog_images images = {.images = NULL};
     struct error why = {""};
     int rc;
 

@@ -275,7 +275,7 @@ void migrate_donors_release(struct migrate_donors *donors)
         fingerprint_file_close(donors->donors[i].print);
     }
     free(donors->donors);
-    *donors = (struct migrate_donors){NULL};
+    *donors = (struct migrate_donors){.donors = NULL};
 }
 
 /* Greedily: always the one that adds most, while that is worth what it costs. */

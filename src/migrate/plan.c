@@ -176,7 +176,7 @@ static void count_copy_storage(struct migration *migration)
 
 int migration_plan(struct migration *migration, struct error *err)
 {
-    CLEANUP(sources_release) struct sources sources = {NULL};
+    CLEANUP(sources_release) struct sources sources = {.donors = NULL};
     struct making making = {.migration = migration};
     int rc = load_parts(migration, err);
 
@@ -228,7 +228,7 @@ static int estimate(struct migration *migration, const struct sources *sources, 
 
 int migration_foresee(struct migration *migration, struct error *err)
 {
-    CLEANUP(sources_release) struct sources sources = {NULL};
+    CLEANUP(sources_release) struct sources sources = {.donors = NULL};
     int rc = load_parts(migration, err);
 
     count_copy_storage(migration);
@@ -295,7 +295,7 @@ static void forget_parts(struct migration *migration, const struct transfer_fail
 int migration_amend(struct migration *migration, struct error *err)
 {
     struct migrate_end end = {.config = migration->config, .there = migration->there};
-    struct transfer_failed failed = {NULL};
+    struct transfer_failed failed = {.extents = NULL};
     uint64_t bytes = 0;
     int rc = read_failed(migration, &failed, err);
 
