@@ -39,7 +39,7 @@ static void read_message(int fd, char message[MESSAGE_BYTES])
     text_make_one_line(message);
 }
 
-static int spawn(char *const *arguments, int messages, pid_t *ret_pid)
+static int spawn(const char *const *arguments, int messages, pid_t *ret_pid)
 {
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 language[] = "LC_ALL=C";
@@ -55,7 +55,8 @@ static int spawn(char *const *arguments, int messages, pid_t *ret_pid)
     if (r == 0)
         r = posix_spawn_file_actions_adddup2(&actions, messages, 2);
     if (r == 0)
-        r = posix_spawnp(ret_pid, PROGRAM, &actions, NULL, arguments, environment);
+        /* It changes none of them, whatever its type says. */
+        r = posix_spawnp(ret_pid, PROGRAM, &actions, NULL, (char *const *)arguments, environment);
     posix_spawn_file_actions_destroy(&actions);
     return -r;
 }
@@ -72,7 +73,7 @@ static int wait_for(pid_t pid)
 }
 
 /* Returns the exit status. -EBUSY: QEMU's locks keep it away from an image that is in use. */
-static int run(char *const *arguments, char message[MESSAGE_BYTES], struct error *err)
+static int run(const char *const *arguments, char message[MESSAGE_BYTES], struct error *err)
 {
     CLEANUP(cleanup_close) int reader = -1, writer = -1;
     int ends[2], r;
@@ -100,16 +101,11 @@ static int run(char *const *arguments, char message[MESSAGE_BYTES], struct error
 /* The overlay stays as it is (-d), so that this may be done again. */
 static int commit(const char *overlay, struct error *err)
 {
-    CLEANUP(cleanup_free) char *path = strdup(overlay);
-    char name[] = PROGRAM, verb[] = "commit", quiet[] = "-q", keep[] = "-d", as[] = "-f",
-         format[] = "qcow2", end[] = "--";
-    char *const arguments[] = {name, verb, quiet, keep, as, format, end, path, NULL};
+    const char *const arguments[] = {PROGRAM, "commit", "-q",    "-d", "-f",
+                                     "qcow2", "--",     overlay, NULL};
     char message[MESSAGE_BYTES];
-    int r;
+    int r = run(arguments, message, err);
 
-    if (!path)
-        return error_set(err, -ENOMEM, "out of memory");
-    r = run(arguments, message, err);
     if (r < 0)
         return error_prefix(err, r, "%.200s", overlay);
     return r > 0 ? error_set(err, -EIO, "%.200s cannot be committed: %s", overlay, message) : 0;
@@ -122,22 +118,14 @@ static int commit(const char *overlay, struct error *err)
  */
 static int check_committed(const char *overlay, const struct vm_layer *top, struct error *err)
 {
-    CLEANUP(cleanup_free) char *path = NULL, *other = NULL, *other_format = NULL;
-    char name[] = PROGRAM, verb[] = "compare", quiet[] = "-q", as[] = "-f", format[] = "qcow2",
-         other_as[] = "-F", end[] = "--";
+    const char *const arguments[] = {PROGRAM,     "compare", "-q",    "-f",      "qcow2", "-F",
+                                     top->format, "--",      overlay, top->path, NULL};
     char message[MESSAGE_BYTES];
     int r;
 
     if (faccessat(AT_FDCWD, overlay, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
         return 0;
-    path = strdup(overlay);
-    other = strdup(top->path);
-    other_format = strdup(top->format);
-    if (!path || !other || !other_format)
-        return error_set(err, -ENOMEM, "out of memory");
-    r = run((char *const[]){name, verb, quiet, as, format, other_as, other_format, end, path, other,
-                            NULL},
-            message, err);
+    r = run(arguments, message, err);
     if (r < 0)
         return error_prefix(err, r, "%.200s", overlay);
     if (r == 1)
