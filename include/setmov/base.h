@@ -162,6 +162,9 @@ struct file_buffer {
 int file_read(int directory, const char *path, struct file_buffer *buffer);
 void file_buffer_release(struct file_buffer *buffer);
 
+/* From where an open file stands, `size` bytes, or fewer where it ends. 0 or negative errno. */
+int file_read_up_to(int fd, void *bytes, size_t size, size_t *ret_length);
+
 /* Seconds of CLOCK_MONOTONIC. */
 double clock_monotonic_s(void);
 

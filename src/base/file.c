@@ -76,3 +76,22 @@ void file_buffer_release(struct file_buffer *buffer)
     free(buffer->bytes);
     *buffer = (struct file_buffer){0};
 }
+
+int file_read_up_to(int fd, void *bytes, size_t size, size_t *ret_length)
+{
+    size_t length = 0;
+
+    while (length < size) {
+        ssize_t got = read(fd, (char *)bytes + length, size - length);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        length += (size_t)got;
+    }
+    *ret_length = length;
+    return 0;
+}

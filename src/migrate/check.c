@@ -148,50 +148,10 @@ static int look_here(struct migration *migration, char ret_uuid[37], struct erro
 
 /* ---- the destination ------------------------------------------------------------------------ */
 
-struct opening {
-    char *uri;
-    struct vm_peer *peer;
-};
-
-static int open_there(void *context, struct error *err)
-{
-    struct opening *opening = context;
-
-    return vm_peer_open(opening->uri, &opening->peer, err);
-}
-
-static void opening_free(void *context)
-{
-    struct opening *opening = context;
-
-    if (opening == NULL)
-        return;
-    vm_peer_close(opening->peer);
-    free(opening->uri);
-    free(opening);
-}
-
 int migration_open(struct migration *migration, const char *uri, struct vm_peer **ret_peer,
                    struct error *err)
 {
-    struct opening *opening = calloc(1, sizeof(*opening));
-    struct vm_task task = {.run = open_there, .release = opening_free, .context = opening};
-    int rc = -ENOMEM;
-
-    if (opening != NULL)
-        opening->uri = strdup(uri);
-    if (opening == NULL || opening->uri == NULL)
-        error_set(err, rc, "out of memory");
-    else
-        rc = vm_tasks_run(&task, 1, 1, (double)migration->config->sync.timeout_s, NULL, NULL, err);
-    if (rc == 0 && task.result < 0)
-        rc = error_set(err, task.result, "%s", task.error.text);
-    if (rc == 0) {
-        *ret_peer = opening->peer;
-        opening->peer = NULL;
-    }
-    opening_free(task.context);
-    return rc;
+    return migrate_open(migration->config, uri, NULL, NULL, ret_peer, err);
 }
 
 static bool is_enough(uint64_t free_bytes, uint64_t needed, uint64_t reserve)

@@ -73,6 +73,10 @@ int migrate_undo(const struct migrate_end *end, struct journal *journal, bool wa
 
 /* ---- parts of it, for both ----------------------------------------------------------------- */
 
+/* Connects; given up after `timeout` of [sync], or when it is stopped (may be NULL). */
+int migrate_open(const struct config *config, const char *uri, bool (*stopped)(void *context),
+                 void *context, struct vm_peer **ret_peer, struct error *err);
+
 /* The hook at the destination works on the plan, as far as its last record says. */
 bool migrate_hook_is_building(const struct transfer_progress *progress);
 /* Leaves the mark by which the hook ends; false: it could not be left. */

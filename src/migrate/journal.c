@@ -149,25 +149,6 @@ int journal_save(const char *state, struct journal *journal, struct error *err)
     return rc < 0 ? error_prefix(err, rc, "the journal cannot be written") : 0;
 }
 
-static int read_all(int fd, char *bytes, size_t size, size_t *ret_length)
-{
-    size_t length = 0;
-
-    while (length < size) {
-        ssize_t got = read(fd, bytes + length, size - length);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -errno;
-        if (got == 0)
-            break;
-        length += (size_t)got;
-    }
-    *ret_length = length;
-    return 0;
-}
-
 int journal_load(const char *state, const struct uuid *vm, struct journal *ret_journal,
                  struct error *err)
 {
@@ -188,7 +169,7 @@ int journal_load(const char *state, const struct uuid *vm, struct journal *ret_j
     bytes = malloc(JOURNAL_BYTES_MAX + 1);
     if (bytes == NULL)
         return error_set(err, -ENOMEM, "out of memory");
-    rc = read_all(fd, bytes, JOURNAL_BYTES_MAX + 1, &length);
+    rc = file_read_up_to(fd, bytes, JOURNAL_BYTES_MAX + 1, &length);
     if (rc < 0)
         return error_set(err, rc, "%s: %s", path, strerror(-rc));
     rc = journal_parse(text_of(bytes, length), path, &journal, err);

@@ -5,11 +5,6 @@
 
 #include "migrate/end.h"
 
-/* Connects; given up after `timeout` of [sync], or when it is stopped. */
-int migrate_recover_open(const struct config *config, const char *uri,
-                         bool (*stopped)(void *context), void *context, struct vm_peer **ret_peer,
-                         struct error *err);
-
 /*
  * Does what there is to be done for one journal, whose lock is held. The line
  * says what came of it.

@@ -8,59 +8,6 @@
 
 #include <errno.h>
 
-/* ---- connecting ---------------------------------------------------------------------------- */
-
-/* Its thread's alone once it is abandoned. */
-struct opening {
-    char *uri;
-    struct vm_peer *peer;
-};
-
-static int open_peer(void *context, struct error *err)
-{
-    struct opening *opening = context;
-
-    return vm_peer_open(opening->uri, &opening->peer, err);
-}
-
-static void opening_free(void *context)
-{
-    struct opening *opening = context;
-
-    if (opening == NULL)
-        return;
-    vm_peer_close(opening->peer);
-    free(opening->uri);
-    free(opening);
-}
-
-int migrate_recover_open(const struct config *config, const char *uri,
-                         bool (*stopped)(void *context), void *context, struct vm_peer **ret_peer,
-                         struct error *err)
-{
-    struct opening *opening = calloc(1, sizeof(*opening));
-    struct vm_task task = {.run = open_peer, .release = opening_free, .context = opening};
-    int rc;
-
-    if (opening == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
-    opening->uri = strdup(uri);
-    if (opening->uri == NULL) {
-        opening_free(opening);
-        return error_set(err, -ENOMEM, "out of memory");
-    }
-    rc = vm_tasks_run(&task, 1, 1, (double)config->sync.timeout_s, stopped, context, err);
-    if (rc == 0 && task.result < 0)
-        rc = error_set(err, task.result, "%s", task.error.text);
-    opening = task.context;
-    if (rc == 0 && opening != NULL) {
-        *ret_peer = opening->peer;
-        opening->peer = NULL;
-    }
-    opening_free(opening);
-    return rc;
-}
-
 /* ---- what is to be done -------------------------------------------------------------------- */
 
 static const char *destination_of(const struct journal *journal)
@@ -153,12 +100,11 @@ enum migrate_recovered migrate_recover_one(const struct config *config, struct j
     enum migrate_recovered result;
     struct error why = {""};
 
-    if (migrate_recover_open(config, config->setmov.connect, stopped, context, &end.here, &why) <
-        0) {
+    if (migrate_open(config, config->setmov.connect, stopped, context, &end.here, &why) < 0) {
         string_format(ret_text, 512, "libvirt of this host cannot be asked: %.400s", why.text);
         return MIGRATE_RECOVERED_FAILED;
     }
-    (void)migrate_recover_open(config, journal->uri, stopped, context, &end.there, &why);
+    (void)migrate_open(config, journal->uri, stopped, context, &end.there, &why);
     result = judge_and_do(&end, journal, ret_text);
     vm_peer_close(end.there);
     vm_peer_close(end.here);

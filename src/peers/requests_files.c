@@ -199,25 +199,6 @@ void requests_names_release(struct requests_names *names)
     *names = (struct requests_names){NULL, 0, 0};
 }
 
-static int read_all(int fd, char *bytes, size_t size, size_t *ret_length)
-{
-    size_t length = 0;
-
-    while (length < size) {
-        ssize_t got = read(fd, bytes + length, size - length);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -errno;
-        if (got == 0)
-            break;
-        length += (size_t)got;
-    }
-    *ret_length = length;
-    return 0;
-}
-
 int requests_read(const char *index, const char *name, struct catalog_request *ret_request,
                   int64_t *ret_age_s, struct error *err)
 {
@@ -244,7 +225,7 @@ int requests_read(const char *index, const char *name, struct catalog_request *r
     bytes = malloc(CATALOG_SMALL_BYTES + 1);
     if (bytes == NULL)
         return error_set(err, -ENOMEM, "out of memory");
-    rc = read_all(fd, bytes, CATALOG_SMALL_BYTES + 1, &length);
+    rc = file_read_up_to(fd, bytes, CATALOG_SMALL_BYTES + 1, &length);
     if (rc < 0)
         return error_set(err, rc, "%s", strerror(-rc));
     return catalog_request_parse(text_of(bytes, length), name, ret_request, err);
