@@ -18,21 +18,52 @@ static const char *destination_of(const struct journal *journal)
     return journal->host != NULL ? journal->host : journal->uri;
 }
 
+static void ask(const struct migrate_end *end, const struct journal *journal,
+                struct migrate_places *ret_places, char ret_text[400])
+{
+    struct error here = {"it cannot be reached"}, there = {"it cannot be reached"};
+
+    *ret_places = (struct migrate_places){.has_here = false};
+    if (end->here != NULL)
+        ret_places->has_here = vm_where(end->here, &journal->vm, &ret_places->here, &here) == 0;
+    if (end->there != NULL)
+        ret_places->has_there = vm_where(end->there, &journal->vm, &ret_places->there, &there) == 0;
+    string_format(ret_text, 400, "here: %.150s; at %.60s: %.150s",
+                  ret_places->has_here ? ret_places->here.state : here.text,
+                  destination_of(journal),
+                  ret_places->has_there ? ret_places->there.state : there.text);
+}
+
+/*
+ * After a last answer that was lost, libvirt lets it run on here though it may run there.
+ * Asked twice: the two sides are not asked at one time.
+ */
+static void hold_second(const struct migrate_end *end, const struct journal *journal,
+                        struct migrate_places *places, char ret_text[400])
+{
+    if (!migrate_runs_twice(places))
+        return;
+    ask(end, journal, places, ret_text);
+    if (migrate_runs_twice(places) && vm_migrate_suspend(end->there, &journal->vm, NULL) == 0)
+        ask(end, journal, places, ret_text);
+}
+
 enum migrate_verdict migrate_ask_places(const struct migrate_end *end,
                                         const struct journal *journal, char ret_text[400])
 {
-    struct migrate_places places = {.has_here = false};
-    struct error here = {"it cannot be reached"}, there = {"it cannot be reached"};
+    struct migrate_places places;
+    enum migrate_verdict verdict;
 
-    if (end->here != NULL)
-        places.has_here = vm_where(end->here, &journal->vm, &places.here, &here) == 0;
-    if (end->there != NULL)
-        places.has_there = vm_where(end->there, &journal->vm, &places.there, &there) == 0;
-    string_format(ret_text, 400, "here: %.150s; at %.60s: %.150s",
-                  places.has_here ? places.here.state : here.text, destination_of(journal),
-                  places.has_there ? places.there.state : there.text);
-    return migrate_judge(&places, journal->was_active, journal->was_persistent,
-                         journal->stands_still);
+    ask(end, journal, &places, ret_text);
+    hold_second(end, journal, &places, ret_text);
+    verdict =
+        migrate_judge(&places, journal->was_active, journal->was_persistent, journal->stands_still);
+    if (verdict == MIGRATE_IS_UNKNOWN && places.here.place == VM_RUNNING &&
+        (places.there.place == VM_RUNNING || places.there.place == VM_PAUSED))
+        string_format(ret_text + strlen(ret_text), 400 - strlen(ret_text),
+                      "; it may have run on both sides: destroy the one here, or destroy and "
+                      "undefine the one there");
+    return verdict;
 }
 
 int migrate_read_progress(struct vm_peer *there, const struct journal *journal,

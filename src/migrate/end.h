@@ -37,7 +37,12 @@ struct migrate_places {
  */
 enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was_active,
                                    bool was_persistent, bool stands_still);
-/* Asks both sides, once. What cannot be asked is left out; `ret_text`: for people. */
+/* Pure. Two copies of it run, each on disks of its own, and no job of libvirt's is behind that. */
+bool migrate_runs_twice(const struct migrate_places *places);
+/*
+ * Asks both sides. What cannot be asked is left out; `ret_text`: for people. One that runs
+ * twice is suspended at the destination, and unknown: which one stays, people decide.
+ */
 enum migrate_verdict migrate_ask_places(const struct migrate_end *end,
                                         const struct journal *journal, char ret_text[400]);
 

@@ -61,6 +61,13 @@ static enum migrate_verdict judge_off(const struct migrate_places *places)
     return MIGRATE_IS_UNKNOWN; /* defined on both sides: it may have run on either */
 }
 
+bool migrate_runs_twice(const struct migrate_places *places)
+{
+    return places->has_here && places->has_there && !places->here.has_job &&
+           !places->there.has_job && places->here.place == VM_RUNNING &&
+           places->there.place == VM_RUNNING;
+}
+
 enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was_active,
                                    bool was_persistent, bool stands_still)
 {

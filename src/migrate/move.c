@@ -388,8 +388,8 @@ static int settle(struct watch *watch, int rc, struct error *err)
     }
     if (verdict != MIGRATE_IS_HERE)
         return error_set(err, -EREMOTEIO,
-                         "it is not known where %s is (%s): nothing was undone; run setmov recover "
-                         "%s when both hosts answer",
+                         "it is not known where %s is (%s): nothing was undone, setmov recover %s "
+                         "does so, or finishes, when it is",
                          migration->vm.name, text, migration->vm.name);
     end_hook(watch);
     if (migration->stop_code != 0)

@@ -13,7 +13,7 @@ import threading
 import bed
 import guest_disk
 import migrate_failures as failures
-from migrate_failures import BEHIND, IMAGES, INCOMING, STATE, Case, Hold, Migration, count, files
+from migrate_failures import BEHIND, IMAGES, INCOMING, STATE, Case, Hold, Migration, count, files, places
 
 # Two beginnings of the same MD5 (X. Wang, H. Yu, 2005), whatever follows, if it is the same for both.
 COLLISION = tuple(bytes.fromhex(
@@ -274,6 +274,33 @@ def check_last_answer_lost(case):
     bed.require(status == 1 and len(said) == 1, f"{status} {said}")
     case.settle(least, False)
     bed.say(f"the last answer is lost: {said}")
+
+
+def check_last_answer_lost_with_post_copy(case):
+    """As above, but it need not stand still there: where it runs on both sides, the second one is suspended."""
+    least = count(case.here, case.guest)
+    case.here.limit("20mbit")
+    migration = case.migrate("--timeout", "600", "--on-timeout", "postcopy").until("moving")
+    wait_for_memory(case)
+    libvirtd, = processes(case.there, "libvirtd")
+    try:
+        case.here.limit(None)
+        os.kill(libvirtd, signal.SIGSTOP)
+        bed.poll(lambda: case.here.state(case.guest) == "paused", 120, "the last phase")
+        bed.poll(lambda: case.here.state(case.guest) == "running", 120, "the line is given up")
+    finally:
+        os.kill(libvirtd, signal.SIGCONT)
+    status, said = migration.end()
+    bed.require(status == 1 and len(said) == 1, f"{status} {said}")
+    found = places(case.hosts, case.guest)
+    if case.there.name in found:
+        bed.require(found == {case.here.name: "running", case.there.name: "paused"} and "both sides" in said[0], f"{found} {said}")
+        answer = case.here.attempt("setmov", "recover")
+        bed.require(answer.status != 0 and "both sides" in answer.err + answer.out and places(case.hosts, case.guest) == found, f"recover does not choose: {answer} {found}")
+        case.there.virsh("destroy", case.guest)
+        case.there.virsh("undefine", case.guest)
+    case.settle(least, False)
+    bed.say(f"the last answer is lost with post-copy: {found} {said}")
 
 
 def check_killed_in_last_phase(case):

@@ -35,6 +35,7 @@ def cases(case):
     for late in (False, True):
         yield f"taken {late}", lambda late=late: hostile.check_taken_name(case, late)
     yield "last answer", lambda: hostile.check_last_answer_lost(case)
+    yield "last answer, postcopy", lambda: hostile.check_last_answer_lost_with_post_copy(case)
     yield "last killed", lambda: hostile.check_killed_in_last_phase(case)
     yield "refused behind", lambda: hostile.check_refused_after(case)
 

@@ -88,6 +88,26 @@ static void test_a_job_that_goes_on(void **state)
     assert_int_equal(migrate_judge(&places, false, true, true), MIGRATE_IS_UNDERWAY);
 }
 
+static void test_one_that_runs_twice(void **state)
+{
+    struct migrate_places places = {.has_here = true,
+                                    .has_there = true,
+                                    .here = {.place = VM_RUNNING},
+                                    .there = {.place = VM_RUNNING}};
+
+    (void)state;
+    assert_true(migrate_runs_twice(&places));
+    assert_int_equal(migrate_judge(&places, true, true, false), MIGRATE_IS_UNKNOWN);
+    places.here.has_job = true;
+    assert_false(migrate_runs_twice(&places));
+    places.here.has_job = false;
+    places.there.place = VM_PAUSED;
+    assert_false(migrate_runs_twice(&places));
+    places.there.place = VM_RUNNING;
+    places.has_there = false;
+    assert_false(migrate_runs_twice(&places));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -96,6 +116,7 @@ int main(void)
         cmocka_unit_test(test_a_transient_one),
         cmocka_unit_test(test_a_side_that_cannot_be_asked),
         cmocka_unit_test(test_a_job_that_goes_on),
+        cmocka_unit_test(test_one_that_runs_twice),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
