@@ -128,7 +128,7 @@ static int take_journal(struct migration *migration, struct error *err)
 static int look_here(struct migration *migration, char ret_uuid[37], struct error *err)
 {
     struct vm_peer_facts facts = {.uuid = ""};
-    int rc = vm_peer_open(migration->config->setmov.connect, &migration->here, err);
+    int rc = migration_open(migration, migration->config->setmov.connect, &migration->here, err);
 
     if (rc == 0)
         rc = vm_move_read(migration->here, migration->options->vm, &migration->vm, err);

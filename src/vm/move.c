@@ -116,6 +116,49 @@ static int take_disk(struct vm_peer *peer, virDomainPtr domain, struct disk_fact
 
 /* ---- all of it --------------------------------------------------------------------------------- */
 
+static const struct disk_facts *find_disk(const struct disk_list *disks, const char *target)
+{
+    for (size_t i = 0; i < disks->count; i++)
+        if (strcmp(disks->disks[i].target, target) == 0)
+            return &disks->disks[i];
+    return NULL;
+}
+
+/*
+ * Disks that it gets at its next start only: nobody builds them there, and its
+ * definition would name what is not there.
+ */
+static int check_definition(virDomainPtr domain, const struct disk_list *now, struct vm_move *vm,
+                            struct error *err)
+{
+    CLEANUP(disk_list_release) struct disk_list disks = {NULL, 0, 0};
+    CLEANUP(cleanup_free) char *xml = NULL;
+    int persistent = virDomainIsPersistent(domain), r;
+
+    if (persistent == 1)
+        xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE);
+    if (persistent < 0 || (persistent == 1 && !xml))
+        return peer_error(err, "'%s'", vm->name);
+    if (!xml)
+        return 0;
+    r = disk_list_parse(text_of(xml, strlen(xml)), &disks, err);
+    if (r < 0)
+        return error_prefix(err, r, "'%s'", vm->name);
+    for (size_t i = 0; i < disks.count; i++) {
+        const struct disk_facts *disk = &disks.disks[i], *same = find_disk(now, disk->target);
+
+        if (!disk_goes_along(disk) || (same && !disk->path) ||
+            (same && same->path && strcmp(same->path, disk->path) == 0))
+            continue;
+        if (vm_lines_add(&vm->obstacles,
+                         "disk '%s' (%.300s) is in its definition only, for its next start, and "
+                         "would stay here",
+                         disk->target, disk->path ? disk->path : disk->type) < 0)
+            return no_memory(err);
+    }
+    return 0;
+}
+
 static int read_xml(struct vm_peer *peer, virDomainPtr domain, struct vm_move *vm,
                     struct disk_list *ret_disks, struct error *err)
 {
@@ -133,8 +176,9 @@ static int read_xml(struct vm_peer *peer, virDomainPtr domain, struct vm_move *v
                    : move_xml_read(text_of(vm->xml, strlen(vm->xml)), vm, ret_disks, err);
     if (r < 0)
         return error_prefix(err, r, "'%s'", vm->name);
-    if (!vm->cpu_is_of_host)
-        return 0;
+    r = vm->active ? check_definition(domain, ret_disks, vm, err) : 0;
+    if (r < 0 || !vm->cpu_is_of_host)
+        return r;
     host = virConnectGetCapabilities(peer->connection);
     if (!host)
         return peer_error(err, "what this host's CPU is cannot be told");

@@ -117,6 +117,17 @@ def check_block_job(host, peer):
     bed.poll(lambda: not obstacles(read(host, "bare")), 30, "the job's end")
 
 
+def check_definition(host):
+    """libvirt would leave a disk behind that the VM gets at its next start, without a word."""
+    later, medium = image(host, "later.raw"), ["attach-disk", "bare", image(host, "cd2.iso"), "hdc", "--type", "cdrom", "--mode", "readonly"]
+    host.virsh("attach-disk", "bare", later, "vdb", "--config")
+    expect(read(host, "bare"), re.escape(f"disk 'vdb' ({later}) is in its definition only, for its next start, and would stay here"))
+    host.virsh("detach-disk", "bare", "vdb", "--config")
+    host.virsh(*medium, "--config")
+    expect(read(host, "bare"))
+    host.virsh("detach-disk", "bare", "hdc", "--config")
+
+
 def check_files_of_this_host(host, peer):
     """Media and read-only disks do not go along: the other host must have them. Shared ones libvirt refuses."""
     iso, shared = image(host, "cd.iso"), image(host, "shared.raw")
@@ -322,6 +333,7 @@ def run(hosts):
     check_reading(alpha, "mover")
     check_snapshots(alpha, beta)
     check_block_job(alpha, beta)
+    check_definition(alpha)
     check_files_of_this_host(alpha, beta)
     check_pipe(alpha)
     check_saved(alpha)
