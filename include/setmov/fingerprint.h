@@ -114,6 +114,14 @@ struct fingerprint_head {
 };
 
 /*
+ * Do two fingerprints say the same of their blocks: digests and places, by length and
+ * checksum? The checksum is against damage, not against intent. False too where there
+ * are no blocks.
+ */
+bool fingerprint_has_same_blocks(const struct fingerprint_head *a,
+                                 const struct fingerprint_head *b);
+
+/*
  * Lays out the sections that the view asks for (all that have bytes) behind
  * the head, `layers_length` being the length of the encoded layers: sets
  * sections, their offsets and lengths, and file_length; checksums stay 0.

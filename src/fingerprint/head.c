@@ -317,3 +317,26 @@ int fingerprint_section_check(const struct fingerprint_section *section, const v
                          section->kind);
     return 0;
 }
+
+/* ---- two of them ---- */
+
+static bool has_same_section(const struct fingerprint_head *a, const struct fingerprint_head *b,
+                             enum fingerprint_section_kind kind)
+{
+    const struct fingerprint_section *of_a = fingerprint_section_find(a, kind),
+                                     *of_b = fingerprint_section_find(b, kind);
+
+    return of_a != NULL && of_b != NULL && of_a->length == of_b->length &&
+           of_a->checksum == of_b->checksum;
+}
+
+bool fingerprint_has_same_blocks(const struct fingerprint_head *a, const struct fingerprint_head *b)
+{
+    return a->view.kind == b->view.kind && a->view.block_size == b->view.block_size &&
+           memcmp(a->view.key_id, b->view.key_id, sizeof(a->view.key_id)) == 0 &&
+           a->view.identity.virtual_size == b->view.identity.virtual_size &&
+           a->view.totals.blocks == b->view.totals.blocks &&
+           a->view.totals.zero == b->view.totals.zero &&
+           has_same_section(a, b, FINGERPRINT_DIGESTS) &&
+           has_same_section(a, b, FINGERPRINT_PLACES);
+}

@@ -202,11 +202,14 @@ static size_t match(struct wanted *wanted, const struct fingerprint_view *view, 
 
 struct candidate {
     const struct fingerprint_file *file;
-    bool is_taken, is_here; /* is_here: all of it lies in the cache already */
-    uint64_t cost;
+    struct migrate_donor donor; /* until it is taken; print: this host has its like */
+    bool is_taken;
+    uint64_t cost; /* of fetching the rest of it: 0 where all of it lies in the cache already */
 };
 
 struct choice {
+    struct migration *migration;
+    size_t kind;
     struct candidate *candidates;
     size_t count;
     uint64_t cost;   /* of what is to be fetched */
@@ -229,62 +232,67 @@ static bool is_here(const char *path)
     return is;
 }
 
-static void look_at_candidates(const struct catalog *catalog, struct choice *choice,
-                               struct wanted *wanted)
+static void look_at_candidates(const struct catalog *catalog, const struct catalog *own,
+                               struct choice *choice, struct wanted *wanted)
 {
     for (size_t i = 0; i < catalog->count; i++) {
         struct candidate *candidate = &choice->candidates[choice->count];
+        const struct fingerprint_file *file = catalog->files[i];
 
-        *candidate = (struct candidate){.file = catalog->files[i]};
-        if (match(wanted, &candidate->file->view, false) == 0)
+        *candidate = (struct candidate){.file = file};
+        if (match(wanted, &file->view, false) == 0)
             continue;
-        candidate->is_here = is_here(candidate->file->path);
-        candidate->cost = candidate->is_here
-                              ? 0
-                              : candidate->file->view.totals.distinct * FINGERPRINT_ENTRY_BYTES;
         choice->count++;
+        if (!is_here(file->path) &&
+            !migration_take_same(choice->migration, choice->kind, own, file, &candidate->donor))
+            candidate->cost = file->view.totals.distinct * FINGERPRINT_ENTRY_BYTES;
     }
 }
 
-static int add_donor(struct migrate_donors *donors, const struct candidate *candidate,
-                     uint64_t hits)
+static void donor_release(struct migrate_donor *donor)
+{
+    free(donor->name);
+    if (!donor->is_borrowed)
+        fingerprint_file_close(donor->print);
+    *donor = (struct migrate_donor){.name = NULL};
+}
+
+/* What the candidate's donor holds is the list's then. */
+static int add_donor(struct migrate_donors *donors, struct candidate *candidate, uint64_t hits)
 {
     const char *name = file_name(candidate->file->path);
+    struct migrate_donor *donor = &candidate->donor;
     struct catalog_kind kind;
-    struct migrate_donor *donor;
 
+    if (!catalog_name_parse(name, donor->id, &kind))
+        return -EINVAL;
     if (array_reserve(&donors->donors, &donors->capacity, donors->count + 1,
                       sizeof(*donors->donors)) < 0)
         return -ENOMEM;
-    donor = &donors->donors[donors->count];
-    *donor = (struct migrate_donor){
-        .name = strdup(name),
-        .is_provisional = candidate->file->view.identity.provisional,
-        .hits = hits,
-    };
+    donor->name = strdup(name);
     if (donor->name == NULL)
         return -ENOMEM;
-    donors->count++;
-    return catalog_name_parse(name, donor->id, &kind) ? 0 : -EINVAL;
+    donor->is_provisional = candidate->file->view.identity.provisional;
+    donor->hits = hits;
+    donors->donors[donors->count++] = *donor;
+    *donor = (struct migrate_donor){.name = NULL};
+    return 0;
 }
 
 void migrate_donors_release(struct migrate_donors *donors)
 {
-    for (size_t i = 0; i < donors->count; i++) {
-        free(donors->donors[i].name);
-        fingerprint_file_close(donors->donors[i].print);
-    }
+    for (size_t i = 0; i < donors->count; i++)
+        donor_release(&donors->donors[i]);
     free(donors->donors);
     *donors = (struct migrate_donors){.donors = NULL};
 }
 
 /* Greedily: always the one that adds most, while that is worth what it costs. */
-static int choose(const struct migration *migration, size_t kind, struct wanted *wanted,
-                  struct choice *choice, struct migrate_donors *donors)
+static int choose(struct choice *choice, struct wanted *wanted, struct migrate_donors *donors)
 {
-    double per_hit =
-        (double)FINGERPRINT_SKETCH_ONE_OF * migration->block_sizes[kind] * PACKED_OF_ONE;
-    uint64_t budget = migration->config->choose.confirm_bytes;
+    double per_hit = (double)FINGERPRINT_SKETCH_ONE_OF *
+                     choice->migration->block_sizes[choice->kind] * PACKED_OF_ONE;
+    uint64_t budget = choice->migration->config->choose.confirm_bytes;
 
     for (;;) {
         struct candidate *best = NULL;
@@ -316,23 +324,28 @@ static int choose(const struct migration *migration, size_t kind, struct wanted 
     }
 }
 
-static int rank(const struct migration *migration, size_t kind, const struct catalog *catalog,
-                struct migrate_donors *donors, double *ret_estimate)
+static void choice_release(struct choice *choice)
+{
+    for (size_t i = 0; i < choice->count; i++)
+        donor_release(&choice->candidates[i].donor);
+    free(choice->candidates);
+}
+
+static int rank(struct migration *migration, size_t kind, const struct catalog *catalog,
+                const struct catalog *own, struct migrate_donors *donors, double *ret_estimate)
 {
     CLEANUP(wanted_release) struct wanted wanted = {NULL, NULL, 0, 0};
-    CLEANUP(cleanup_free) struct candidate *candidates = NULL;
-    struct choice choice = {NULL, 0, 0, 0};
+    CLEANUP(choice_release) struct choice choice = {.migration = migration, .kind = kind};
     int rc = wanted_make(migration, kind, &wanted);
 
     if (rc < 0)
         return rc;
     if (catalog != NULL) {
-        candidates = calloc(catalog->count + 1, sizeof(*candidates));
-        if (candidates == NULL)
+        choice.candidates = calloc(catalog->count + 1, sizeof(*choice.candidates));
+        if (choice.candidates == NULL)
             return -ENOMEM;
-        choice.candidates = candidates;
-        look_at_candidates(catalog, &choice, &wanted);
-        rc = choose(migration, kind, &wanted, &choice, donors);
+        look_at_candidates(catalog, own, &choice, &wanted);
+        rc = choose(&choice, &wanted, donors);
     }
     *ret_estimate = (double)wanted.missing * FINGERPRINT_SKETCH_ONE_OF *
                         migration->block_sizes[kind] * PACKED_OF_ONE +
@@ -371,40 +384,45 @@ static int open_donor(struct migration *migration, const char *directory,
     return rc == -ENOMEM ? rc : 0;
 }
 
+/* Those that are not here yet. */
 static int fetch(struct migration *migration, struct migrate_donors *donors, const char *directory,
                  struct error *err)
 {
     const struct peers_options options = {.stopped = migration_stopped, .context = migration};
     CLEANUP(cleanup_free)
     struct peers_want *wants = calloc(donors->count + 1, sizeof(*wants));
+    CLEANUP(cleanup_free) size_t *of = calloc(donors->count + 1, sizeof(*of));
     struct error why = {""};
+    size_t count = 0;
     int rc;
 
-    if (wants == NULL)
+    if (wants == NULL || of == NULL)
         return error_set(err, -ENOMEM, "out of memory");
-    for (size_t i = 0; i < donors->count && migration->host != NULL; i++)
-        wants[i] = (struct peers_want){
+    for (size_t i = 0; i < donors->count; i++) {
+        if (donors->donors[i].print != NULL)
+            continue;
+        wants[count] = (struct peers_want){
             .host = migration->host->name, .name = donors->donors[i].name, .result = -EDQUOT};
-    rc = peers_fetch(migration->config, wants, donors->count,
-                     migration->config->choose.confirm_bytes, &options, &why);
+        of[count++] = i;
+    }
+    if (count == 0)
+        return 0;
+    rc = peers_fetch(migration->config, wants, count, migration->config->choose.confirm_bytes,
+                     &options, &why);
     if (rc == -ECANCELED || rc == -ENOMEM)
         return error_set(err, rc, "%s", why.text);
-    for (size_t i = 0; i < donors->count; i++) {
+    if (rc < 0)
+        migration_note(migration, "images of %s are not used: %s", migration->name, why.text);
+    for (size_t i = 0; i < count; i++) {
         migration->summary->catalog_bytes += wants[i].bytes_read;
         migration->bytes_on_line += wants[i].bytes_read;
         if (rc == 0 && wants[i].result < 0)
             migration_note(migration, "an image of %s is not used: %s", migration->name,
                            wants[i].error.text);
-    }
-    if (rc < 0)
-        migration_note(migration, "images of %s are not used: %s", migration->name, why.text);
-    for (size_t i = 0; i < donors->count; i++) {
         if (rc == 0 && wants[i].result == 0 &&
-            open_donor(migration, directory, &donors->donors[i]) < 0)
+            open_donor(migration, directory, &donors->donors[of[i]]) < 0)
             return error_set(err, -ENOMEM, "out of memory");
     }
-    if (donors->count > 1)
-        qsort(donors->donors, donors->count, sizeof(*donors->donors), by_use);
     return 0;
 }
 
@@ -412,7 +430,7 @@ static int rank_kind(struct migration *migration, const char *directory, size_t 
                      double *ret_estimate, struct error *err)
 {
     const struct catalog_kind what = migration_kind(migration, kind);
-    struct catalog *catalog = NULL;
+    struct catalog *catalog = NULL, *own = NULL;
     int rc = 0;
 
     migrate_donors_release(&migration->donors[kind]);
@@ -420,8 +438,13 @@ static int rank_kind(struct migration *migration, const char *directory, size_t 
         rc = catalog_open(directory, &what, FINGERPRINT_PART_SKETCH, &catalog, err);
     if (rc == -ENOENT)
         rc = 0;
+    /* Without an index of its own, this host has what the migration has. */
+    if (rc == 0 && catalog != NULL)
+        (void)catalog_open(migration->config->setmov.index, &what, FINGERPRINT_PART_HEAD, &own,
+                           NULL);
     if (rc == 0)
-        rc = rank(migration, kind, catalog, &migration->donors[kind], ret_estimate);
+        rc = rank(migration, kind, catalog, own, &migration->donors[kind], ret_estimate);
+    catalog_close(own);
     catalog_close(catalog);
     return rc == -ENOMEM ? error_set(err, rc, "out of memory") : rc;
 }
@@ -429,6 +452,7 @@ static int rank_kind(struct migration *migration, const char *directory, size_t 
 int migration_know(struct migration *migration, struct error *err)
 {
     CLEANUP(cleanup_free) char *directory = NULL;
+    struct migrate_donors *donors;
     double least = 0;
     int rc = 0;
 
@@ -446,8 +470,11 @@ int migration_know(struct migration *migration, struct error *err)
             least = estimate;
         }
     }
-    if (rc == 0 && migration->host != NULL && migration->donors[migration->chosen].count > 0)
-        rc = fetch(migration, &migration->donors[migration->chosen], directory, err);
+    donors = &migration->donors[migration->chosen];
+    if (rc == 0 && migration->host != NULL && donors->count > 0)
+        rc = fetch(migration, donors, directory, err);
+    if (rc == 0 && donors->count > 1)
+        qsort(donors->donors, donors->count, sizeof(*donors->donors), by_use);
     migration->summary->block_size = migration->block_sizes[migration->chosen];
     return migration_why(migration, rc, err);
 }

@@ -29,6 +29,7 @@ struct migrate_donor {
     bool is_provisional;
     uint64_t hits;                  /* digests of the sketch that it adds to those before it */
     struct fingerprint_file *print; /* all digests; NULL: not here */
+    bool is_borrowed;               /* print: of one of the migration's images */
 };
 
 struct migrate_donors {
@@ -124,6 +125,12 @@ int migration_sync(struct migration *migration, struct error *err);
 /* Finds the donors for each kind, by sketches; chooses the block size; fetches exact ones. */
 int migration_know(struct migration *migration, struct error *err);
 void migrate_donors_release(struct migrate_donors *donors);
+/*
+ * If an image of the migration, or of this host's own index (`own`, heads are enough; may be
+ * NULL), has the very blocks of `file`, the donor gets its fingerprint (same.c).
+ */
+bool migration_take_same(struct migration *migration, size_t kind, const struct catalog *own,
+                         const struct fingerprint_file *file, struct migrate_donor *donor);
 
 /* Fingerprints of this host's own index that still count, or the last ones of running disks. */
 int migration_take_indexed(struct migration *migration, bool also_old, struct error *err);

@@ -186,7 +186,8 @@ static int failure(struct error *err)
     int r = errno_of(virGetLastErrorCode());
 
     if (said) {
-        r = error_set(err, -EPERM, "%s", said[0] != '\0' ? said : "a hook there refused, without a word");
+        r = error_set(err, -EPERM, "%s",
+                      said[0] != '\0' ? said : "a hook there refused, without a word");
     } else {
         error_set(err, r, "%s", message);
     }

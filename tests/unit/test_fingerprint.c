@@ -206,6 +206,46 @@ static void test_multiplicity_beyond_a_place(void **unused)
     made_fingerprint_release(&made);
 }
 
+/* ---- two of them ---- */
+
+static void read_head(const uint64_t *contents, size_t count, const struct fingerprint_layer *layer,
+                      struct fingerprint_head *ret_head)
+{
+    struct made_fingerprint made = made_fingerprint(contents, count);
+    uint8_t *bytes = NULL;
+    size_t length = 0;
+
+    made.view.identity.layers = layer;
+    made.view.identity.layer_count = 1;
+    assert_int_equal(fingerprint_encode(&made.view, &bytes, &length, NULL), 0);
+    assert_int_equal(fingerprint_head_decode(bytes, length, ret_head, NULL), 0);
+    free(bytes);
+    made_fingerprint_release(&made);
+}
+
+static void test_the_same_blocks_under_two_names(void **unused)
+{
+    const uint64_t contents[] = {3, 4, 5, MADE_ZERO}, swapped[] = {4, 3, 5, MADE_ZERO},
+                   other[] = {3, 4, 6, MADE_ZERO}, nothing[] = {MADE_ZERO};
+    struct fingerprint_head a, b;
+
+    (void)unused;
+    read_head(contents, 4, &layers[0], &a);
+    read_head(contents, 4, &layers[1], &b);
+    assert_true(fingerprint_has_same_blocks(&a, &b));
+    b.view.identity.virtual_size += 512;
+    assert_false(fingerprint_has_same_blocks(&a, &b));
+    read_head(swapped, 4, &layers[0], &b);
+    assert_false(fingerprint_has_same_blocks(&a, &b));
+    read_head(other, 4, &layers[0], &b);
+    assert_false(fingerprint_has_same_blocks(&a, &b));
+    read_head(contents, 4, &layers[0], &b);
+    b.view.block_size *= 2;
+    assert_false(fingerprint_has_same_blocks(&a, &b));
+    read_head(nothing, 0, &layers[0], &a);
+    assert_false(fingerprint_has_same_blocks(&a, &a));
+}
+
 /* ---- nothing damaged is read ---- */
 
 static void test_every_flipped_bit_of_content_is_found(void **unused)
@@ -505,6 +545,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_fields_come_back),
         cmocka_unit_test(test_an_image_without_blocks),
+        cmocka_unit_test(test_the_same_blocks_under_two_names),
         cmocka_unit_test(test_sections_are_read_by_range),
         cmocka_unit_test(test_multiplicity_beyond_a_place),
         cmocka_unit_test(test_every_flipped_bit_of_content_is_found),
