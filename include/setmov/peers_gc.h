@@ -17,7 +17,8 @@
  * definition one day. A lease is read again just before its image is removed.
  *
  * In the directory `old` there are records of the same form, of images that VMs
- * left behind when they moved away: those go by the same rules, when they have
+ * left behind when they moved away: those go by the same rules, wherever they lie
+ * (their name, with PEERS_GC_OLD_INFIX, is one that only setmov gives), when they have
  * expired or, the oldest first, where all together take more than
  * old_images_quota_bytes of [migrate].
  *
@@ -27,6 +28,9 @@
  */
 #ifndef SETMOV_PEERS_GC_H
 #define SETMOV_PEERS_GC_H
+
+#define PEERS_GC_OLD_DIRECTORY "old" /* below `state`: records of images of VMs that left */
+#define PEERS_GC_OLD_INFIX     ".setmov-old-" /* in the names of these images */
 
 #include "setmov/config.h"
 

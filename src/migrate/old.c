@@ -6,6 +6,7 @@
 #include "setmov/catalog_lines.h"
 #include "setmov/catalog_request.h"
 #include "setmov/peers.h"
+#include "setmov/peers_gc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,7 @@ static int make_record_path(const struct config *config, const char *image, char
     int rc;
 
     catalog_hash(image, hash);
-    if (asprintf(&directory, "%s/" MIGRATE_OLD_DIRECTORY, config->setmov.state) < 0) {
+    if (asprintf(&directory, "%s/" PEERS_GC_OLD_DIRECTORY, config->setmov.state) < 0) {
         directory = NULL;
         return error_set(err, -ENOMEM, "out of memory");
     }
@@ -73,7 +74,7 @@ static char *old_name(const char *path, const char *stamp, unsigned attempt)
 
     if (attempt > 0)
         string_format(number, sizeof(number), "-%u", attempt);
-    return asprintf(&name, "%s" MIGRATE_OLD_INFIX "%s%s", path, stamp, number) < 0 ? NULL : name;
+    return asprintf(&name, "%s" PEERS_GC_OLD_INFIX "%s%s", path, stamp, number) < 0 ? NULL : name;
 }
 
 static int rename_new(const char *path, const char *to)

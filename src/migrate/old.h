@@ -11,9 +11,6 @@
 #include "setmov/catalog.h"
 #include "setmov/config.h"
 
-#define MIGRATE_OLD_DIRECTORY "old" /* below `state` */
-#define MIGRATE_OLD_INFIX     ".setmov-old-"
-
 /*
  * Renames one, after its record was written. `ret_path`: its new name, the
  * caller frees; NULL: there is no such file any more.

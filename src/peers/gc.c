@@ -31,7 +31,7 @@ struct kind {
     bool is_old;
 };
 static const struct kind leases = {GC_DIRECTORY, "lease", false};
-static const struct kind old_images = {GC_OLD_DIRECTORY, "record", true};
+static const struct kind old_images = {PEERS_GC_OLD_DIRECTORY, "record", true};
 
 struct gc {
     const struct config *config;
@@ -240,7 +240,7 @@ static void consider(struct gc *gc, char *name, bool over_quota)
     } else if (!over_quota && entry->lease.expires_s > now_s) {
         keep_young(gc, entry, entry->lease.expires_s - now_s);
     } else {
-        look = gc_image_open(gc->config, &entry->lease, &entry->image, &why);
+        look = gc_image_open(gc->config, &entry->lease, gc->kind->is_old, &entry->image, &why);
         if (look == GC_LOOK_KEEP)
             report(gc, entry, PEERS_GC_KEPT, "kept: %s", why.text);
         else if (look == GC_LOOK_GONE && remove_lease(gc, entry))
@@ -392,7 +392,7 @@ static int judge_quota(struct gc *gc, bool **ret_over, struct error *err)
         struct error why = {""};
 
         if (read_lease(gc, gc->names[i], &lease, &why) == 0 &&
-            gc_image_open(gc->config, &lease, &image, &why) == GC_LOOK_OK)
+            gc_image_open(gc->config, &lease, true, &image, &why) == GC_LOOK_OK)
             images[i] = (struct gc_old){.device = image.device,
                                         .inode = image.inode,
                                         .bytes = image.bytes,

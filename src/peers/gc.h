@@ -8,7 +8,6 @@
 
 /* Below `state`. */
 #define GC_DIRECTORY       "leases"
-#define GC_OLD_DIRECTORY   "old"   /* of images of VMs that left, with records like leases */
 #define GC_PARTS_DIRECTORY "parts" /* what was sent to each host */
 
 /* Unfinished files are a dead writer's when nobody has written to them for so long. */
@@ -105,8 +104,9 @@ enum gc_look {
     GC_LOOK_KEEP, /* with the reason */
 };
 
+/* `is_old`: the lease is the record of an old image. */
 enum gc_look gc_image_open(const struct config *config, const struct catalog_lease *lease,
-                           struct gc_image *ret_image, struct error *ret_why);
+                           bool is_old, struct gc_image *ret_image, struct error *ret_why);
 /* Until it is closed no QEMU can begin to use it. -EBUSY: one does. */
 int gc_image_lock(const struct gc_image *image, struct error *err);
 int gc_image_remove(const struct gc_image *image, struct error *err);

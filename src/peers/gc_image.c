@@ -23,11 +23,14 @@ static enum gc_look keep(struct error *why, const char *format, ...)
     return GC_LOOK_KEEP;
 }
 
-/* May images in that (resolved) place be removed at all? */
-static bool is_allowed(const struct config *config, const char *resolved)
+/*
+ * May images in that (resolved) place be removed at all? An old one lies where the VM's
+ * disk lay, which an administrator chose, and has a name that only setmov gives.
+ */
+static bool is_allowed(const struct config *config, const char *resolved, bool is_old)
 {
     const struct config_list *list = &config->hook.directories;
-    bool allowed = false;
+    bool allowed = is_old && strstr(strrchr(resolved, '/'), PEERS_GC_OLD_INFIX) != NULL;
 
     for (size_t i = 0; i < list->count && !allowed; i++) {
         CLEANUP(cleanup_free) char *directory = realpath(list->items[i], NULL);
@@ -128,7 +131,7 @@ static enum gc_look open_file(const struct catalog_lease *lease, struct gc_image
 }
 
 enum gc_look gc_image_open(const struct config *config, const struct catalog_lease *lease,
-                           struct gc_image *ret_image, struct error *ret_why)
+                           bool is_old, struct gc_image *ret_image, struct error *ret_why)
 {
     struct gc_image image = {.directory = -1, .fd = -1, .resolved = resolve(lease->path)};
     enum gc_look look;
@@ -136,7 +139,7 @@ enum gc_look gc_image_open(const struct config *config, const struct catalog_lea
     if (image.resolved == NULL)
         return errno == ENOENT ? missing(lease, -1, ret_why)
                                : keep(ret_why, "its directory: %s", strerror(errno));
-    if (!is_allowed(config, image.resolved)) {
+    if (!is_allowed(config, image.resolved, is_old)) {
         look = keep(ret_why, "it lies outside of the directories of [hook]");
     } else {
         image.name = strrchr(image.resolved, '/');

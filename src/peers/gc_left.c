@@ -98,7 +98,7 @@ static size_t sweep_cache(const char *cache, bool dry_run)
 size_t gc_left_remove(const struct config *config, bool dry_run)
 {
     size_t removed = sweep_below(config->setmov.state, GC_DIRECTORY, sweep, dry_run) +
-                     sweep_below(config->setmov.state, GC_OLD_DIRECTORY, sweep, dry_run) +
+                     sweep_below(config->setmov.state, PEERS_GC_OLD_DIRECTORY, sweep, dry_run) +
                      sweep_below(config->setmov.state, GC_PARTS_DIRECTORY, sweep_each, dry_run) +
                      sweep_below(config->setmov.state, REQUESTS_DIRECTORY, sweep, dry_run) +
                      sweep(config->setmov.incoming, dry_run);

@@ -17,6 +17,7 @@ import three_hosts
 
 TOOL = os.path.join(os.path.dirname(bed.SETMOV), "tests/helpers/request_tool")
 IMAGES, LEASES, LOG = three_hosts.IMAGES, "/var/lib/setmov/leases", "/var/log/setmov-test.log"
+OLD = "/var/lib/setmov/old"
 OTHER = "/var/lib/elsewhere"
 F_OFD_SETLK = 37
 
@@ -31,14 +32,14 @@ def image(host, path, size=1 << 20):
     return path
 
 
-def lease(host, path, expires=0, inode=None, device=None, damage=None, made=0):
+def lease(host, path, expires=0, inode=None, device=None, damage=None, made=0, directory=LEASES):
     """Returns the lease's name."""
     status = None if inode and device else os.stat(host.path(path), follow_symlinks=False)
     text = subprocess.run([TOOL, "lease", str(uuid.uuid4()), path, str(device or status.st_dev),
                            str(inode or status.st_ino), str(made), str(expires)], check=True, stdout=subprocess.PIPE).stdout
     name = f"{uuid.uuid4()}.lease"
-    os.makedirs(host.path(LEASES), exist_ok=True)
-    with open(host.path(f"{LEASES}/{name}"), "wb") as file:
+    os.makedirs(host.path(directory), exist_ok=True)
+    with open(host.path(f"{directory}/{name}"), "wb") as file:
         file.write(damage(text) if damage else text)
     return name
 
@@ -96,6 +97,16 @@ class Cases:
             bed.require((name in leases(self.host)) == (result == "kept"), f"{path}: its lease, after {row}")
 
 
+def check_old(host):
+    """What a VM left lies where its disk lay; another name is none that setmov gave."""
+    left, other = image(host, f"{OTHER}/vm.raw.setmov-old-20260101-000000"), image(host, f"{OTHER}/vm.raw.setmov-older")
+    names = {path: lease(host, path, directory=OLD) for path in (left, other)}
+    _, rows, _ = gc(host)
+    bed.require(rows[names[left]]["result"] == "removed" and not os.path.exists(host.path(left)), f"{rows[names[left]]}")
+    bed.require("outside of the directories" in rows[names[other]]["text"] and os.path.exists(host.path(other)), f"{rows[names[other]]}")
+    os.unlink(host.path(f"{OLD}/{names[other]}"))
+
+
 def check_images(host):
     cases = Cases(host)
     cases.add(f"{IMAGES}/unused.img", "removed", "nobody uses it")
@@ -148,6 +159,7 @@ def check_images(host):
         bed.require(not os.path.exists(host.path(LOG)), "--dry-run goes to the log")
         answer, rows, _ = gc(host)
     cases.check(rows)
+    check_old(host)
     bed.require(rows[cases.rows[0][0]]["bytes"] >= 1 << 20, "bytes that were freed")
     with open(host.path(LOG), encoding="utf-8") as file:
         bed.require(f"{IMAGES}/unused.img: removed" in file.read(), "what was removed is not in the log")
