@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Everything compiles from scratch without a warning, with gcc and with clang.
-# test-timeout: 600
+# test-timeout: 1500
+# test-beside
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 need make clang
 
