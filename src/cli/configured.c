@@ -4,6 +4,19 @@
 
 #include "blocks.h"
 
+int configured_take_option(void *context, int key, const char *argument)
+{
+    struct configured_options *options = context;
+
+    if (key == OPTION_KEY_LONG)
+        options->config = argument;
+    else if (key == 'j')
+        options->json = true;
+    else
+        options->look = true;
+    return STATUS_OK;
+}
+
 int cli_config_read(const char *command, const char *path, struct config *ret_config)
 {
     struct error err = {""};

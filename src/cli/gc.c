@@ -11,12 +11,8 @@
 
 #define COMMAND "gc"
 
-enum { KEY_CONFIG = OPTION_KEY_LONG, KEY_DRY_RUN };
-
 static const struct command_option option_table[] = {
-    CONFIGURED_OPTION_ROW(KEY_CONFIG),
-    {KEY_DRY_RUN, "dry-run", NULL, "remove nothing, print what would be removed"},
-    {'j', "json", NULL, "print what came of it as a line of JSON"},
+    CONFIGURED_OPTION_ROWS("dry-run", "remove nothing, print what would be removed"),
 };
 
 static const struct command_syntax syntax = {
@@ -31,14 +27,9 @@ static const struct command_syntax syntax = {
     .option_count = ARRAY_LENGTH(option_table),
 };
 
-struct gc_options {
-    const char *config;
-    bool dry_run, json;
-};
-
 struct outcome {
     const struct config *config;
-    const struct gc_options *options;
+    const struct configured_options *options;
     struct json_object *images; /* NULL: not wanted, or no memory */
 };
 
@@ -49,37 +40,14 @@ static const struct {
 } results[] = {
     {"removed", LOG_NOTICE}, {"released", LOG_NOTICE}, {"kept", LOG_INFO}, {"failed", LOG_ERR}};
 
-static int take_option(void *context, int key, const char *argument)
-{
-    struct gc_options *options = context;
-
-    switch (key) {
-    case KEY_CONFIG:
-        options->config = argument;
-        break;
-    case KEY_DRY_RUN:
-        options->dry_run = true;
-        break;
-    default:
-        options->json = true;
-        break;
-    }
-    return STATUS_OK;
-}
-
 static void take_event(void *context, const struct peers_gc_event *event)
 {
     const struct outcome *outcome = context;
     const char *what = event->path != NULL ? event->path : event->lease;
     struct json_object *object;
 
-    if (outcome->options->dry_run) {
-        if (!outcome->options->json)
-            printf("%s: %s\n", blocks_show(what).text, event->text);
-    } else {
-        logged_line(outcome->config, results[event->result].priority, !outcome->options->json,
-                    "%s: %s", what, event->text);
-    }
+    logged_event(outcome->config, results[event->result].priority, outcome->options->look,
+                 outcome->options->json, what, event->text);
     if (!outcome->options->json)
         return;
     object = json_object_new_object();
@@ -96,7 +64,7 @@ static int print_json(const struct outcome *outcome, const struct peers_gc_summa
 {
     struct json_object *root = json_object_new_object();
 
-    report_json_add(root, "dry_run", json_object_new_boolean(outcome->options->dry_run));
+    report_json_add(root, "dry_run", json_object_new_boolean(outcome->options->look));
     report_json_add(root, "images", outcome->images);
     report_json_add_u64(root, "incoming", summary->incoming);
     report_json_add_u64(root, "requests", summary->requests);
@@ -112,7 +80,7 @@ static const char *plural(size_t count)
 /* One line at the end; to the log only where something was done. */
 static void print_summary(const struct outcome *outcome, const struct peers_gc_summary *summary)
 {
-    bool dry_run = outcome->options->dry_run;
+    bool dry_run = outcome->options->look;
     char line[512];
 
     string_format(line, sizeof(line),
@@ -133,9 +101,9 @@ static void print_summary(const struct outcome *outcome, const struct peers_gc_s
 
 static int run(const struct config *config, const void *context)
 {
-    const struct gc_options *options = context;
+    const struct configured_options *options = context;
     struct outcome outcome = {config, options, options->json ? json_object_new_array() : NULL};
-    const struct peers_gc_options how = {.dry_run = options->dry_run,
+    const struct peers_gc_options how = {.dry_run = options->look,
                                          .stopped = blocks_stopped,
                                          .event = take_event,
                                          .context = &outcome};
@@ -161,8 +129,8 @@ static int run(const struct config *config, const void *context)
 
 int command_gc(int argc, char **argv)
 {
-    struct gc_options options = {.config = NULL};
-    int status = blocks_parse_options(&syntax, argc, argv, take_option, &options);
+    struct configured_options options = {.config = NULL};
+    int status = blocks_parse_options(&syntax, argc, argv, configured_take_option, &options);
 
     if (status >= 0)
         return status;

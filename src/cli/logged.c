@@ -28,6 +28,21 @@ void logged_line(const struct config *config, int priority, bool to_stdout, cons
     to_log(config, priority, line);
 }
 
+void logged_event(const struct config *config, int priority, bool list, bool json, const char *name,
+                  const char *text)
+{
+    char line[4096];
+
+    string_format(line, sizeof(line), "%s: %s", name, text);
+    text_make_one_line(line);
+    if (!list)
+        to_log(config, priority, line);
+    if (!json)
+        puts(line);
+    /* What comes next may take long; who watches sees what was before. */
+    fflush(stdout);
+}
+
 int logged_error(const struct config *config, const char *command, const char *text)
 {
     char line[1024];

@@ -11,12 +11,8 @@
 
 #define COMMAND "recover"
 
-enum { KEY_CONFIG = OPTION_KEY_LONG, KEY_LIST };
-
 static const struct command_option option_table[] = {
-    CONFIGURED_OPTION_ROW(KEY_CONFIG),
-    {KEY_LIST, "list", NULL, "do nothing, print what waits"},
-    {'j', "json", NULL, "print what came of it as a line of JSON"},
+    CONFIGURED_OPTION_ROWS("list", "do nothing, print what waits"),
 };
 
 static const struct command_syntax syntax = {
@@ -32,8 +28,8 @@ static const struct command_syntax syntax = {
 };
 
 struct recover_options {
-    const char *config, *vm;
-    bool list, json;
+    struct configured_options common;
+    const char *vm;
 };
 
 struct outcome {
@@ -54,24 +50,6 @@ static const struct {
     {"failed", LOG_ERR, STATUS_FAILED},
 };
 
-static int take_option(void *context, int key, const char *argument)
-{
-    struct recover_options *options = context;
-
-    switch (key) {
-    case KEY_CONFIG:
-        options->config = argument;
-        break;
-    case KEY_LIST:
-        options->list = true;
-        break;
-    default:
-        options->json = true;
-        break;
-    }
-    return STATUS_OK;
-}
-
 static struct json_object *event_json(const struct migrate_recover_event *event)
 {
     struct json_object *object = json_object_new_object(), *left = json_object_new_array();
@@ -91,18 +69,6 @@ static struct json_object *event_json(const struct migrate_recover_event *event)
     return object;
 }
 
-static void say(const struct outcome *outcome, int priority, const char *name, const char *text)
-{
-    char line[2048];
-
-    string_format(line, sizeof(line), "%s: %s", name, text);
-    text_make_one_line(line);
-    if (!outcome->list)
-        logged_line(outcome->config, priority, !outcome->json, "%s", line);
-    else if (!outcome->json)
-        puts(line);
-}
-
 static void take_event(void *context, const struct migrate_recover_event *event)
 {
     struct outcome *outcome = context;
@@ -117,11 +83,11 @@ static void take_event(void *context, const struct migrate_recover_event *event)
         string_format(name, sizeof(name), "%s (%s)", event->vm_name, event->uuid);
     else
         string_copy(name, sizeof(name), event->uuid);
-    say(outcome, results[event->result].priority, name, event->text);
+    logged_event(outcome->config, results[event->result].priority, outcome->list, outcome->json,
+                 name, event->text);
     for (size_t i = 0; i < event->left->count; i++)
-        say(outcome, LOG_WARNING, name, event->left->lines[i]);
-    /* Merging a disk takes long; who watches sees what was before. */
-    fflush(stdout);
+        logged_event(outcome->config, LOG_WARNING, outcome->list, outcome->json, name,
+                     event->left->lines[i]);
 }
 
 static int print_json(struct outcome *outcome)
@@ -136,19 +102,19 @@ static int run(const struct config *config, const void *context)
 {
     const struct recover_options *options = context;
     struct outcome outcome = {.config = config,
-                              .list = options->list,
-                              .json = options->json,
-                              .migrations = options->json ? json_object_new_array() : NULL,
+                              .list = options->common.look,
+                              .json = options->common.json,
+                              .migrations = options->common.json ? json_object_new_array() : NULL,
                               .status = STATUS_OK};
     const struct migrate_recover_options how = {.vm = options->vm,
-                                                .list = options->list,
+                                                .list = options->common.look,
                                                 .stopped = blocks_stopped,
                                                 .event = take_event,
                                                 .context = &outcome};
     struct error err = {""};
     int rc = migrate_recover(config, &how, &err);
 
-    if (options->json && print_json(&outcome) != STATUS_OK)
+    if (options->common.json && print_json(&outcome) != STATUS_OK)
         outcome.status = STATUS_FAILED;
     if (rc == -ECANCELED) {
         logged_line(config, LOG_WARNING, false, COMMAND ": %s", err.text);
@@ -156,20 +122,20 @@ static int run(const struct config *config, const void *context)
     }
     if (rc < 0)
         return logged_error(config, COMMAND, err.text);
-    if (outcome.count == 0 && !options->json)
+    if (outcome.count == 0 && !options->common.json)
         printf("no migration waits\n");
     return outcome.status;
 }
 
 int command_recover(int argc, char **argv)
 {
-    struct recover_options options = {.config = NULL};
-    int status = blocks_parse_options(&syntax, argc, argv, take_option, &options);
+    struct recover_options options = {.vm = NULL};
+    int status = blocks_parse_options(&syntax, argc, argv, configured_take_option, &options.common);
 
     if (status >= 0)
         return status;
     if (argc - optind > 1)
         return command_usage_error(COMMAND, "unexpected argument '%s'", argv[optind + 1]);
     options.vm = optind < argc ? argv[optind] : NULL;
-    return cli_run_configured(COMMAND, options.config, run, &options);
+    return cli_run_configured(COMMAND, options.common.config, run, &options);
 }

@@ -13,12 +13,8 @@
 
 #define COMMAND "requests"
 
-enum { KEY_CONFIG = OPTION_KEY_LONG, KEY_LIST };
-
 static const struct command_option option_table[] = {
-    CONFIGURED_OPTION_ROW(KEY_CONFIG),
-    {KEY_LIST, "list", NULL, "do nothing, print what waits"},
-    {'j', "json", NULL, "print what came of it as a line of JSON"},
+    CONFIGURED_OPTION_ROWS("list", "do nothing, print what waits"),
 };
 
 static const struct command_syntax syntax = {
@@ -29,11 +25,6 @@ static const struct command_syntax syntax = {
                    "hosts are sent on to these. Made to be started by a timer.",
     .options = option_table,
     .option_count = ARRAY_LENGTH(option_table),
-};
-
-struct requests_options {
-    const char *config;
-    bool list, json;
 };
 
 /* What the events need, and come to. */
@@ -53,24 +44,6 @@ static const struct {
     {"moved", LOG_NOTICE, STATUS_OK},     {"failed", LOG_ERR, STATUS_FAILED},
     {"kept", LOG_WARNING, STATUS_FAILED}, {"dropped", LOG_WARNING, STATUS_OK},
 };
-
-static int take_option(void *context, int key, const char *argument)
-{
-    struct requests_options *options = context;
-
-    switch (key) {
-    case KEY_CONFIG:
-        options->config = argument;
-        break;
-    case KEY_LIST:
-        options->list = true;
-        break;
-    default:
-        options->json = true;
-        break;
-    }
-    return STATUS_OK;
-}
 
 static struct json_object *event_json(const struct peers_request_event *event)
 {
@@ -99,28 +72,20 @@ static struct json_object *event_json(const struct peers_request_event *event)
 static void take_event(void *context, const struct peers_request_event *event)
 {
     struct outcome *outcome = context;
-    char uuid[UUID_TEXT_BYTES];
+    char uuid[UUID_TEXT_BYTES], name[512];
 
     if (results[event->result].status != STATUS_OK)
         outcome->status = results[event->result].status;
     if (outcome->json)
         report_json_append(outcome->requests, event_json(event));
     if (event->request == NULL) {
-        if (!outcome->list)
-            logged_line(outcome->config, results[event->result].priority, !outcome->json, "%s: %s",
-                        event->file, event->text);
-        else if (!outcome->json)
-            printf("%s: %s\n", blocks_show(event->file).text, event->text);
-        return;
+        string_copy(name, sizeof(name), event->file);
+    } else {
+        uuid_format(&event->request->vm, uuid);
+        string_format(name, sizeof(name), "%s (%s)", event->request->vm_name, uuid);
     }
-    uuid_format(&event->request->vm, uuid);
-    if (!outcome->list)
-        logged_line(outcome->config, results[event->result].priority, !outcome->json, "%s (%s): %s",
-                    event->request->vm_name, uuid, event->text);
-    else if (!outcome->json)
-        printf("%s (%s): %s\n", blocks_show(event->request->vm_name).text, uuid, event->text);
-    /* Who watches a move that takes long sees what was before. */
-    fflush(stdout);
+    logged_event(outcome->config, results[event->result].priority, outcome->list, outcome->json,
+                 name, event->text);
 }
 
 /* ---- moving --------------------------------------------------------------------------------- */
@@ -192,14 +157,14 @@ static int print_json(struct outcome *outcome)
 
 static int run(const struct config *config, const void *context)
 {
-    const struct requests_options *options = context;
+    const struct configured_options *options = context;
     struct outcome outcome = {.config = config,
-                              .list = options->list,
+                              .list = options->look,
                               .json = options->json,
                               .requests = options->json ? json_object_new_array() : NULL,
                               .status = STATUS_OK};
     const struct peers_requests_options how = {
-        .list = options->list,
+        .list = options->look,
         .stopped = blocks_stopped,
         .event = take_event,
         .move = move,
@@ -224,8 +189,8 @@ static int run(const struct config *config, const void *context)
 
 int command_requests(int argc, char **argv)
 {
-    struct requests_options options = {.config = NULL};
-    int status = blocks_parse_options(&syntax, argc, argv, take_option, &options);
+    struct configured_options options = {.config = NULL};
+    int status = blocks_parse_options(&syntax, argc, argv, configured_take_option, &options);
 
     if (status >= 0)
         return status;

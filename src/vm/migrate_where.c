@@ -21,6 +21,8 @@ static int job_of_error(virDomainPtr domain, enum job *ret_job, struct error *er
     case VIR_ERR_NO_SUPPORT:
         *ret_job = JOB_NONE;
         return 0;
+    case VIR_ERR_NO_DOMAIN: /* it went since it was found */
+        return -ENOENT;
     default:
         return domain_error(err, domain, "whether a job of it runs cannot be told");
     }
@@ -120,26 +122,28 @@ static const char *name_of_job(enum job job)
     }
 }
 
-int vm_where(struct vm_peer *peer, const struct uuid *uuid, struct vm_where *ret_where,
-             struct error *err)
+static bool is_gone(void)
 {
-    CLEANUP(cleanup_domain) virDomainPtr domain = NULL;
+    return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
+}
+
+/* -ENOENT: it is gone by now. */
+static int look(virDomainPtr domain, struct vm_where *ret_where, struct error *err)
+{
     int state = 0, reason = 0, persistent, autostart = 0;
     enum job job = JOB_NONE;
-    int r = migrate_domain(peer, uuid, &domain, err);
+    int r = read_job(domain, &job, err);
 
-    if (r == -ENOENT) {
-        *ret_where = (struct vm_where){.place = VM_ABSENT, .state = "not known there"};
-        return 0;
-    }
-    if (r == 0)
-        r = read_job(domain, &job, err);
     if (r < 0)
         return r;
     persistent = virDomainIsPersistent(domain);
     if (persistent < 0 || virDomainGetState(domain, &state, &reason, 0) < 0 ||
-        (persistent == 1 && virDomainGetAutostart(domain, &autostart) < 0))
-        return domain_error(err, domain, NULL);
+        (persistent == 1 && virDomainGetAutostart(domain, &autostart) < 0)) {
+        bool gone = is_gone();
+
+        r = domain_error(err, domain, NULL);
+        return gone ? -ENOENT : r;
+    }
     *ret_where = (struct vm_where){.place = place_of(state, reason, job),
                                    .persistent = persistent == 1,
                                    .autostart = autostart == 1,
@@ -147,6 +151,21 @@ int vm_where(struct vm_peer *peer, const struct uuid *uuid, struct vm_where *ret
     string_format(ret_where->state, sizeof(ret_where->state), "%s%s", name_of(state, reason),
                   name_of_job(job));
     return 0;
+}
+
+int vm_where(struct vm_peer *peer, const struct uuid *uuid, struct vm_where *ret_where,
+             struct error *err)
+{
+    CLEANUP(cleanup_domain) virDomainPtr domain = NULL;
+    int r = migrate_domain(peer, uuid, &domain, err);
+
+    if (r == 0)
+        r = look(domain, ret_where, err);
+    if (r == -ENOENT) {
+        *ret_where = (struct vm_where){.place = VM_ABSENT, .state = "not known there"};
+        return 0;
+    }
+    return r;
 }
 
 /* ---- afterwards ----------------------------------------------------------------------------- */
@@ -169,11 +188,6 @@ int vm_set_autostart(struct vm_peer *peer, const struct uuid *uuid, struct error
     if (r == 0 && virDomainSetAutostart(domain, 1) < 0)
         r = domain_error(err, domain, NULL);
     return r;
-}
-
-static bool is_gone(void)
-{
-    return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
 }
 
 /* What belongs to it beside its disks, firmware variables and a TPM, stays: it may be all there is. */

@@ -162,14 +162,19 @@ class Host:
 
 
 def child_of(process):
-    """The program that nsenter runs for a Host.start()."""
+    """The program that nsenter runs for a Host.start(); None: it has ended already."""
     path = f"/proc/{process.pid}/task/{process.pid}/children"
 
     def children():
-        with open(path, encoding="ascii") as file:
-            return file.read().split()
+        try:
+            with open(path, encoding="ascii") as file:
+                found = file.read().split()
+        except OSError:
+            found = []
+        return found or (process.poll() is not None and [None])
 
-    return int(poll(children, 10, "the start inside the host")[0])
+    child = poll(children, 10, "the start inside the host")[0]
+    return child and int(child)
 
 
 class Stat:

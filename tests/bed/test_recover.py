@@ -218,7 +218,8 @@ def check_recover_killed(source, to):
         child = bed.child_of(process)
         time.sleep(tenths * 0.05)  # not to wait for something, but to be at another place each time
         try:
-            os.kill(child, signal.SIGKILL)
+            if child is not None:
+                os.kill(child, signal.SIGKILL)
         except ProcessLookupError:
             pass
         process.wait()
