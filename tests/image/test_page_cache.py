@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# test-alone
 """Reading an image leaves the page cache as it was: what was there stays, what was not does not come.
 
 The kernel may give up a page of its own accord at any time (some hosts reclaim

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Unit tests, fuzz replay and command line tests pass under the sanitizers (make asan).
-# test-timeout: 900
+# test-timeout: 1800
+# test-beside
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 
 # The sanitizers are really on: a small program of the same flags must be caught.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # clang-tidy and cppcheck have nothing to say (make tidy).
-# test-timeout: 1500
+# test-timeout: 1800
 # test-beside
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 need clang-tidy cppcheck

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Everything compiles from scratch without a warning, with gcc and with clang.
-# test-timeout: 1500
+# test-timeout: 1800
 # test-beside
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 need make clang
