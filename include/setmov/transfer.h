@@ -65,8 +65,8 @@ uint64_t transfer_sample_start(const struct transfer_sample *sample, uint64_t i)
 /*
  * The level of zstd for a line: the configured one (1 to 22), or of 0 what the
  * packing begins with: 19 up to 20 Mbit/s, 16 up to 200 Mbit/s, else 3 (also
- * where the bandwidth, 0, is not known). More than half a GiB may get other levels
- * in the end, as the line turns out.
+ * where the bandwidth, 0, is not known). The packing goes on as the line turns out:
+ * higher after two seconds that show it to be slower, lower behind half a GiB.
  */
 int transfer_level(uint64_t configured, uint64_t bandwidth_bits_per_s);
 

@@ -171,9 +171,7 @@ static bool take_part(struct packing *packing, size_t *ret_number, int *ret_leve
         pthread_cond_wait(&packing->changed, &packing->lock);
     if (!atomic_load(&packing->halted) && packing->next < packing->layout.part_count) {
         *ret_number = packing->next++;
-        *ret_level =
-            transfer_level((uint64_t)(packing->options->level > 0 ? packing->options->level : 0),
-                           packing->options->bandwidth_bits_per_s);
+        *ret_level = packing->pace.level;
         taken = true;
     }
     pthread_mutex_unlock(&packing->lock);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <time.h>
 
 #include "transfer/pack.h"
 #include "transfer/part.h"
@@ -152,6 +153,41 @@ static void test_noise_is_not_compressed_for_long(void **unused)
     check_levels(0, 6, 9, 9, 9);
     check_levels(6, 0, 3, 3, 3);
     check_levels(3, 0, 9, 9, 9); /* a short one */
+}
+
+/* A line that takes a quarter of a second for each part. */
+static int slow_sink(void *context, const struct transfer_packed *packed, struct error *err)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 250000000}, NULL);
+    return made_sink(context, packed, err);
+}
+
+static int highest_on_slow_line(int level)
+{
+    struct transfer_pack_options options;
+    struct transfer_pack_result result = {0};
+    struct error err = {""};
+    struct made made;
+
+    made_new(&made);
+    for (size_t i = 0; i < MADE_IMAGES; i++)
+        made_send(&made, i, 0, 7 * MIB);
+    options = made_options(&made);
+    options.level = level;
+    options.threads = 1;
+    options.sink = slow_sink;
+    assert_int_equal(transfer_pack(&made.plan, made.images, &options, &result, &err), 0);
+    assert_int_equal(result.level_lowest, 3);
+    check_plan(&made);
+    made_free(&made);
+    return result.level_highest;
+}
+
+static void test_a_slow_line_gets_a_higher_level(void **unused)
+{
+    (void)unused;
+    assert_true(highest_on_slow_line(0) > 3);
+    assert_int_equal(highest_on_slow_line(3), 3);
 }
 
 /* Cut only between blocks, so that each part's blocks have digests, and they are the right ones. */
@@ -436,6 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_sent_is_found_again),
         cmocka_unit_test(test_noise_is_not_compressed_for_long),
+        cmocka_unit_test(test_a_slow_line_gets_a_higher_level),
         cmocka_unit_test(test_digests_are_those_of_the_blocks),
         cmocka_unit_test(test_odd_pieces_have_parts_of_their_own),
         cmocka_unit_test(test_a_part_that_is_there_is_not_listed_twice),
