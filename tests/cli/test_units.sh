@@ -18,10 +18,13 @@ for timer in "$WORK"/u/*.timer "$WORK"/u/*.path; do
     [ -e "${timer%.*}.service" ] || fail "$timer starts nothing"
 done
 
-# What is in use lies anywhere: who removes images must see all of it, as libvirt does.
-has "$(cat "$WORK/u/setmov-gc.service")" "ExecStart="
-same "" "$(grep -E '^(PrivateTmp|ProtectHome|ProtectSystem|InaccessiblePaths|TemporaryFileSystem|RootDirectory)=' \
-    "$WORK/u/setmov-gc.service" || true)" "what setmov-gc.service hides"
+# Images lie anywhere: who moves, merges or removes them must see and write all of it, as libvirt does.
+hides='PrivateTmp|Protect(Home|System)|(Inaccessible|ReadOnly|NoExec)Paths|TemporaryFileSystem|Root(Directory|Image)'
+for command in gc recover requests; do
+    unit="$WORK/u/setmov-$command.service"
+    has "$(cat "$unit")" "ExecStart=$WORK/s/bin/setmov $command"
+    same "" "$(grep -E "^($hides)=" "$unit" || true)" "what setmov-$command.service hides or makes read-only"
+done
 
 # It would be heard.
 sed -i 's/^Type=oneshot/Typ=oneshot/' "$WORK/u/setmov-gc.service"
