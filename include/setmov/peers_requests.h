@@ -53,7 +53,8 @@ struct peers_requests_options {
 
 /*
  * Deals with all that is there, one move at a time, and, while a move goes on,
- * forwards what comes in. A peer may take `timeout` of [sync], a move a day.
+ * forwards what comes in. A peer may take `timeout` of [sync], a move a day:
+ * it is told to end then, and failed.
  * Returns 0 whatever came of single requests. -EBUSY: another run is at work;
  * -ECANCELED; errors of this host's own disk and memory.
  */

@@ -8,7 +8,7 @@
 
 /* For all that is asked of this host's own libvirt. */
 #define LOOK_TIMEOUT_S 60.0
-/* A move that takes longer hangs. */
+/* A move that takes longer hangs, or its guest never rests; others wait for it. */
 #define MOVE_TIMEOUT_S 86400.0
 /* How often, while a move goes on, it is looked what came in. */
 #define MEANWHILE_S 5.0
@@ -342,7 +342,9 @@ static void fail(struct run *run, const struct item *item, const char *reason)
 
 static int move(struct run *run, const struct item *item, struct error *err)
 {
-    const struct requests_move how = {.vm = &item->request.vm, .host = item->verdict.host};
+    const struct requests_move how = {.vm = &item->request.vm,
+                                      .host = item->verdict.host,
+                                      .timeout_s = MOVE_TIMEOUT_S};
     double began_s = clock_monotonic_s();
     struct error why = {""};
     char text[1024], about[400] = "";

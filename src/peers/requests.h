@@ -107,8 +107,12 @@ int requests_list_all(const struct config *config, const struct peers_requests_o
 struct requests_move {
     const struct uuid *vm;
     const struct config_host *host;
+    double timeout_s;
 };
-/* options->move, in a thread; `stopped` is asked about ten times a second. */
+/*
+ * options->move, in a thread; `stopped` is asked about ten times a second. -ETIMEDOUT: it was
+ * told to end when `timeout_s` were over, and came to nothing.
+ */
 int requests_move(const struct peers_requests_options *options, const struct requests_move *move,
                   bool (*stopped)(void *context), void *context, char *ret_text, size_t size,
                   struct error *err);

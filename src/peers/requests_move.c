@@ -42,6 +42,8 @@ int requests_move(const struct peers_requests_options *options, const struct req
                   struct error *err)
 {
     struct moving moving = {.options = options, .move = move, .text = ret_text, .size = size};
+    double began_s = clock_monotonic_s();
+    bool late = false;
     pthread_t thread;
     int code;
 
@@ -53,10 +55,17 @@ int requests_move(const struct peers_requests_options *options, const struct req
         return error_set(err, -code, "cannot start a thread: %s", strerror(code));
     /* It is not left alone when it is to stop: what it has begun it undoes first. */
     while (!atomic_load(&moving.done)) {
-        if (stopped(context))
+        if (stopped(context)) {
+            late = false;
             atomic_store(&moving.stop, true);
+        } else if (!atomic_load(&moving.stop) && clock_monotonic_s() - began_s > move->timeout_s) {
+            late = true;
+            atomic_store(&moving.stop, true);
+        }
         nanosleep(&(struct timespec){0, LOOK_EVERY_NS}, NULL);
     }
     pthread_join(thread, NULL);
+    if (late && moving.result == -ECANCELED)
+        return error_set(err, -ETIMEDOUT, "it did not end within %g s", move->timeout_s);
     return moving.result < 0 ? error_set(err, moving.result, "%s", moving.error.text) : 0;
 }

@@ -10,6 +10,9 @@
 
 #include "../../src/peers/requests.h"
 
+#include <errno.h>
+#include <time.h>
+
 #define UUID  "01234567-89ab-cdef-0fed-cba987654321"
 #define FILE_ UUID ".request"
 #define NOW   1700000000
@@ -177,6 +180,53 @@ static void a_vm_that_left_is_followed_once(void **state)
     judge_gone("resting", true, NULL, "forwarded a short time ago");
 }
 
+/* ---- moving ------------------------------------------------------------------------------ */
+
+/* Ends only when it is told to, with the result that the context says. */
+static int move_until_stopped(void *context, const struct uuid *vm, const struct config_host *host,
+                              bool (*stopped)(void *context), void *stopped_context, char *ret_text,
+                              size_t size, struct error *err)
+{
+    const int *result = context;
+
+    (void)vm;
+    (void)host;
+    string_copy(ret_text, size, "some words");
+    while (!stopped(stopped_context))
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    return *result < 0 ? error_set(err, *result, "as it was told") : 0;
+}
+
+static bool says(void *context)
+{
+    return *(const bool *)context;
+}
+
+static int moved(int result, double timeout_s, bool stopped, struct error *err)
+{
+    const struct peers_requests_options options = {.move = move_until_stopped, .context = &result};
+    const struct requests_move move = {.timeout_s = timeout_s};
+    char words[40];
+
+    return requests_move(&options, &move, says, &stopped, words, sizeof(words), err);
+}
+
+static void a_move_that_does_not_end_is_ended(void **state)
+{
+    struct error err = {""};
+
+    (void)state;
+    assert_int_equal(moved(-ECANCELED, 0.01, false, &err), -ETIMEDOUT);
+    assert_string_equal(err.text, "it did not end within 0.01 s");
+    /* It was told too late, or has more to say. */
+    assert_int_equal(moved(0, 0.01, false, &err), 0);
+    assert_int_equal(moved(-EREMOTEIO, 0.01, false, &err), -EREMOTEIO);
+    assert_string_equal(err.text, "as it was told");
+    /* Who stops it says so himself. */
+    assert_int_equal(moved(-ECANCELED, 1e6, true, &err), -ECANCELED);
+    assert_int_equal(moved(-ECANCELED, 0, true, &err), -ECANCELED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +234,7 @@ int main(void)
         cmocka_unit_test(a_request_has_its_time),
         cmocka_unit_test(a_file_has_the_name_of_its_vm),
         cmocka_unit_test(a_vm_that_left_is_followed_once),
+        cmocka_unit_test(a_move_that_does_not_end_is_ended),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
