@@ -62,6 +62,7 @@ int migrate_let_go_here(const struct migrate_end *end, struct journal *journal, 
  * The VM is there: it is let go of here, the plan goes out of its metadata, what is left of it here goes,
  * old images are renamed aside or removed, overlays and what was sent removed,
  * then the journal. 0, or negative: the journal stays, and `left` says why.
+ * Last of all, old images that are kept are indexed: `stopped` ends that alone.
  * `plan`: whose parts are removed there; NULL: they expire.
  */
 int migrate_finish(const struct migrate_end *end, struct journal *journal,

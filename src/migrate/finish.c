@@ -49,7 +49,8 @@ int migrate_let_go_here(const struct migrate_end *end, struct journal *journal, 
 static int check_unused(const struct migrate_end *end, const struct journal *journal,
                         const char *path, struct error *err)
 {
-    int rc = peers_gc_check_unused(end->config, path, end->stopped, end->context, err);
+    /* Never stopped: nobody would look again, and the image would stay for good. */
+    int rc = peers_gc_check_unused(end->config, path, NULL, NULL, err);
 
     if (rc == -ENOENT || (journal->keeps_old && rc != -EBUSY))
         return 0;
@@ -152,6 +153,7 @@ static void remove_parts(const struct migrate_end *end, const struct journal *jo
     }
 }
 
+/* Takes as long as they are large: last of all, and what is stopped `setmov index` does. */
 static void index_old(const struct migrate_end *end, const struct catalog_images *images)
 {
     struct error why = {""};
@@ -180,8 +182,6 @@ int migrate_finish(const struct migrate_end *end, struct journal *journal,
         catalog_images_release(&images);
         return rc;
     }
-    index_old(end, &images);
-    catalog_images_release(&images);
     if (vm_forget_plan(end->there, &journal->vm, &why) < 0)
         migrate_left(end, "the name of the plan stays in the VM's metadata: %s", why.text);
     if (journal->was_autostart && vm_set_autostart(end->there, &journal->vm, &why) < 0)
@@ -192,5 +192,8 @@ int migrate_finish(const struct migrate_end *end, struct journal *journal,
                      why.text);
     if (plan != NULL)
         remove_parts(end, journal, plan);
-    return journal_remove(end->config->setmov.state, &journal->vm, err);
+    rc = journal_remove(end->config->setmov.state, &journal->vm, err);
+    index_old(end, &images);
+    catalog_images_release(&images);
+    return rc;
 }

@@ -235,6 +235,7 @@ static struct migrate_end end_of(const struct migration *migration)
         .there = migration->there,
         .left = &migration->summary->left,
         .note = migration->options->note,
+        .stopped = migration->options->stopped,
         .context = migration->options->context,
     };
 }

@@ -342,9 +342,8 @@ static void fail(struct run *run, const struct item *item, const char *reason)
 
 static int move(struct run *run, const struct item *item, struct error *err)
 {
-    const struct requests_move how = {.vm = &item->request.vm,
-                                      .host = item->verdict.host,
-                                      .timeout_s = MOVE_TIMEOUT_S};
+    const struct requests_move how = {
+        .vm = &item->request.vm, .host = item->verdict.host, .timeout_s = MOVE_TIMEOUT_S};
     double began_s = clock_monotonic_s();
     struct error why = {""};
     char text[1024], about[400] = "";

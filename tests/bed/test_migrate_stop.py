@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """setmov migrate that is stopped in each phase: the VM goes on where it was, nothing is left, and the next try sends the rest; donors that lie."""
 # test-timeout: 400
+import fcntl
 import json
 import os
 import re
@@ -91,10 +92,20 @@ def stops(hosts):
 
 
 def reuses(hosts):
-    """What was sent by then is not sent again."""
-    done = hosts.alpha.attempt("setmov", "migrate", "--json", "--to", "beta", "vm1")
-    bed.require(done.status == 0, f"{done}")
-    moved = json.loads(done.out)
+    """What was sent by then is not sent again. Once it has moved only the indexing of the old disk is stopped."""
+    alpha, beta = hosts.alpha, hosts.beta
+    with open(alpha.path(f"{three_hosts.INDEX}/lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = alpha.start("setmov", "migrate", "--json", "--to", "beta", "vm1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        bed.poll(lambda: beta.state("vm1") == "running" and "vm1.raw" not in files(alpha, IMAGES)
+                 and not [name for name in files(alpha, f"{STATE}/migrations") if name.endswith(".journal")], 100, "vm1 to move")
+        bed.require(process.poll() is None, "it did not wait for the index")
+        os.kill(bed.child_of(process), signal.SIGINT)
+        out, err = process.communicate(timeout=100)
+    bed.require(process.returncode == 3, f"stopped while indexing: status {process.returncode}: {out} {err}")
+    moved = json.loads(out)
+    bed.require(moved["moved"] and len(moved["left"]) == 1 and "are not indexed until setmov index runs: stopped" in moved["left"][0], f"{moved}")
+    alpha.run("setmov", "index")
     bed.require(moved["blocks"]["reused"] > 50 * MEBIBYTE and moved["bytes"]["parts"] < 10 * MEBIBYTE, f"{moved}")
 
 

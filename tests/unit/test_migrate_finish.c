@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The end of a migration: what may take long comes last, and can be stopped. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "migrate/end.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define UUID "01234567-89ab-cdef-0fed-cba987654321"
+
+static char work[] = "/tmp/setmov-test-XXXXXX";
+
+static char *path_of(const char *name)
+{
+    char *path = NULL;
+
+    assert_true(asprintf(&path, "%s/%s", work, name) > 0);
+    return path;
+}
+
+static bool exists(const char *name)
+{
+    CLEANUP(cleanup_free) char *path = path_of(name);
+
+    return access(path, F_OK) == 0;
+}
+
+static struct config config_made(void)
+{
+    struct config config;
+    struct error err = {""};
+    char text[512];
+
+    string_format(text, sizeof(text),
+                  "[setmov]\nconnect = test:///default\nstate = %s\nindex = %s/index\n", work,
+                  work);
+    if (config_parse(text, strlen(text), "c", "alpha", &config, &err) < 0)
+        fail_msg("%s", err.text);
+    return config;
+}
+
+/* A VM with one disk, whose image is kept. */
+static struct journal journal_made(void)
+{
+    struct journal journal = {.vm_name = strdup("web1"),
+                              .keeps_old = true,
+                              .is_handed = true,
+                              .was_autostart = true,
+                              .uri = strdup("test:///default"),
+                              .incoming_pool = strdup("incoming")};
+    struct journal_layer *layer;
+    struct journal_disk *disk = journal_add_disk(&journal);
+    FILE *image;
+
+    assert_int_equal(uuid_parse(UUID, &journal.vm), 0);
+    assert_non_null(disk);
+    disk->target = strdup("vda");
+    layer = journal_add_layer(disk);
+    assert_non_null(layer);
+    layer->path = path_of("web1.img");
+    layer->there = path_of("web1.img");
+    layer->format = strdup("raw");
+    image = fopen(layer->path, "w");
+    assert_non_null(image);
+    assert_int_equal(ftruncate(fileno(image), 1 << 20), 0);
+    fclose(image);
+    return journal;
+}
+
+struct asked {
+    const struct vm_lines *left;
+    size_t left_then; /* lines, when it was asked first */
+    unsigned times;
+    bool had_journal, had_image;
+};
+
+static bool stops(void *context)
+{
+    struct asked *asked = context;
+
+    if (asked->times++ == 0) {
+        asked->left_then = asked->left->count;
+        asked->had_journal = exists("migrations/" UUID ".journal");
+        asked->had_image = exists("web1.img");
+    }
+    return true;
+}
+
+static void test_indexing_is_last_and_can_be_stopped(void **state)
+{
+    CLEANUP(cleanup_free) char *migrations = path_of("migrations");
+    struct config config = config_made();
+    struct journal journal = journal_made();
+    struct vm_lines left = {NULL, 0, 0};
+    struct asked asked = {.left = &left};
+    struct migrate_end end = {
+        .config = &config, .left = &left, .stopped = stops, .context = &asked};
+    struct error err = {""};
+
+    (void)state;
+    assert_int_equal(mkdir(migrations, 0700), 0);
+    assert_int_equal(journal_save(work, &journal, &err), 0);
+    assert_int_equal(vm_peer_open("test:///default", &end.here, &err), 0);
+    assert_int_equal(vm_peer_open("test:///default", &end.there, &err), 0);
+    if (migrate_finish(&end, &journal, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+    /* All else was done by then: libvirt's VM has been asked for, and is not there. */
+    assert_true(asked.times > 0);
+    assert_false(asked.had_journal || asked.had_image);
+    assert_int_equal(asked.left_then, 2);
+    assert_int_equal(left.count, 3);
+    assert_string_equal(left.lines[2],
+                        "the old images are not indexed until setmov index runs: stopped");
+    vm_lines_release(&left);
+    vm_peer_close(end.here);
+    vm_peer_close(end.there);
+    journal_release(&journal);
+    config_release(&config);
+}
+
+static int make_work(void **state)
+{
+    (void)state;
+    return mkdtemp(work) != NULL ? 0 : -1;
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *walk)
+{
+    (void)status;
+    (void)kind;
+    (void)walk;
+    return remove(path);
+}
+
+static int remove_work(void **state)
+{
+    (void)state;
+    return nftw(work, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_indexing_is_last_and_can_be_stopped),
+    };
+
+    return cmocka_run_group_tests(tests, make_work, remove_work);
+}
