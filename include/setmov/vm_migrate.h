@@ -192,6 +192,12 @@ struct vm_where {
 int vm_where(struct vm_peer *peer, const struct uuid *uuid, struct vm_where *ret_where,
              struct error *err);
 
+/*
+ * Does libvirt hold a VM that is off, so that nobody can change it? While it migrates one,
+ * that is all that can be seen of it. Takes half a minute then. False where it cannot be told.
+ */
+bool vm_is_held(struct vm_peer *peer, const struct uuid *uuid);
+
 int vm_resume(struct vm_peer *peer, const struct uuid *uuid, struct error *err);
 /* Ends the QEMU of a VM that runs elsewhere, and forgets its definition if `undefine`. -ENOENT is 0. */
 int vm_discard(struct vm_peer *peer, const struct uuid *uuid, bool undefine, struct error *err);

@@ -41,28 +41,57 @@ static void ask(const struct migrate_end *end, const struct journal *journal,
 static void hold_second(const struct migrate_end *end, const struct journal *journal,
                         struct migrate_places *places, char ret_text[400])
 {
-    if (!migrate_runs_twice(places))
+    if (journal->phase == MIGRATE_FINISHING || !migrate_runs_twice(places))
         return;
     ask(end, journal, places, ret_text);
     if (migrate_runs_twice(places) && vm_migrate_suspend(end->there, &journal->vm, NULL) == 0)
         ask(end, journal, places, ret_text);
 }
 
-enum migrate_verdict migrate_ask_places(const struct migrate_end *end,
-                                        const struct journal *journal, char ret_text[400])
+/* Whoever let it run there: what it has written since is there alone. */
+static int note_that_it_runs(const struct migrate_end *end, struct journal *journal,
+                             const struct migrate_places *places)
+{
+    if (!journal->stands_still || !places->has_there || places->there.place != VM_RUNNING)
+        return 0;
+    journal->stands_still = false;
+    return journal_save(end->config->setmov.state, journal, NULL);
+}
+
+static enum migrate_verdict judge(const struct migrate_end *end, const struct journal *journal,
+                                  const struct migrate_places *places)
+{
+    enum migrate_verdict verdict =
+        migrate_judge(places, journal->was_active, journal->was_persistent, journal->stands_still);
+
+    if (verdict != MIGRATE_IS_HERE)
+        return verdict;
+    /* It had moved: what is there now is the newer one, whatever became of it here. */
+    if (journal->phase == MIGRATE_FINISHING && places->there.place != VM_ABSENT)
+        return MIGRATE_IS_UNKNOWN;
+    /* libvirt tells nothing of the migration of one that is off, but holds it fast. */
+    if (!journal->was_active && vm_is_held(end->here, &journal->vm))
+        return MIGRATE_IS_UNDERWAY;
+    return verdict;
+}
+
+enum migrate_verdict migrate_ask_places(const struct migrate_end *end, struct journal *journal,
+                                        char ret_text[400])
 {
     struct migrate_places places;
     enum migrate_verdict verdict;
 
     ask(end, journal, &places, ret_text);
+    if (note_that_it_runs(end, journal, &places) < 0)
+        return MIGRATE_IS_UNKNOWN;
     hold_second(end, journal, &places, ret_text);
-    verdict =
-        migrate_judge(&places, journal->was_active, journal->was_persistent, journal->stands_still);
+    verdict = judge(end, journal, &places);
     if (verdict == MIGRATE_IS_UNKNOWN && places.here.place == VM_RUNNING &&
-        (places.there.place == VM_RUNNING || places.there.place == VM_PAUSED))
+        (places.there.place == VM_RUNNING || places.there.place == VM_PAUSED ||
+         places.there.place == VM_OFF))
         string_format(ret_text + strlen(ret_text), 400 - strlen(ret_text),
-                      "; it may have run on both sides: destroy the one here, or destroy and "
-                      "undefine the one there");
+                      "; it may have run on both sides: destroy it here and go on there, or "
+                      "destroy and undefine it there");
     return verdict;
 }
 

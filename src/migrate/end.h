@@ -41,10 +41,12 @@ enum migrate_verdict migrate_judge(const struct migrate_places *places, bool was
 bool migrate_runs_twice(const struct migrate_places *places);
 /*
  * Asks both sides. What cannot be asked is left out; `ret_text`: for people. One that runs
- * twice is suspended at the destination, and unknown: which one stays, people decide.
+ * twice is unknown: which one stays, people decide; it is suspended at the destination, but
+ * not where it was seen to have moved (MIGRATE_FINISHING). Who sees it run there notes in the
+ * journal that it does not stand still any more.
  */
-enum migrate_verdict migrate_ask_places(const struct migrate_end *end,
-                                        const struct journal *journal, char ret_text[400]);
+enum migrate_verdict migrate_ask_places(const struct migrate_end *end, struct journal *journal,
+                                        char ret_text[400]);
 
 /*
  * The verdict is that it is here: what libvirt left of it there, a guest that never ran

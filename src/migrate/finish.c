@@ -78,6 +78,15 @@ static int put_aside(const struct migrate_end *end, const struct journal *journa
     return rc;
 }
 
+/* Of one that was off: nothing keeps it from being started meanwhile. */
+static bool was_written(const struct journal *journal, const char *path)
+{
+    struct stat status;
+
+    return !journal->was_active && stat(path, &status) == 0 &&
+           status.st_mtim.tv_sec > journal->made_s;
+}
+
 /* Of each disk the top layer: those below may have other VMs on them. */
 static void put_all_aside(const struct migrate_end *end, const struct journal *journal,
                           struct catalog_images *images)
@@ -86,9 +95,14 @@ static void put_all_aside(const struct migrate_end *end, const struct journal *j
 
     for (size_t i = 0; i < journal->disk_count; i++) {
         const struct journal_layer *layer = &journal->disks[i].layers[0];
-        int rc = layer->is_shared ? 0 : check_unused(end, journal, layer->path, &why);
+        int rc;
 
-        if (rc == 0 && !layer->is_shared)
+        if (layer->is_shared)
+            continue;
+        rc = was_written(journal, layer->path)
+                 ? error_set(&why, -EBUSY, "it was written to while it moved, and has that alone")
+                 : check_unused(end, journal, layer->path, &why);
+        if (rc == 0)
             rc = put_aside(end, journal, layer, images, &why);
         if (rc < 0)
             migrate_left(end, "the old image %s stays as it is: %s", layer->path, why.text);

@@ -84,6 +84,8 @@ static int begin_journal(struct migration *migration, struct error *err)
     struct vm_where where;
     int rc = vm_where(migration->here, &migration->vm.uuid, &where, err);
 
+    if (rc == 0 && where.place != VM_RUNNING && where.place != VM_PAUSED && where.place != VM_OFF)
+        rc = error_set(err, -EBUSY, "%s is %s", migration->vm.name, where.state);
     if (rc < 0)
         return rc;
     *journal = (struct journal){

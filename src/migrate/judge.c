@@ -30,10 +30,9 @@ static enum migrate_verdict judge_active(const struct migrate_places *places, bo
         return judge_standing(here);
     if (runs(there))
         return runs(here) || here == VM_OTHER ? MIGRATE_IS_UNKNOWN : MIGRATE_IS_THERE;
-    if (there == VM_OFF) /* it went and was shut down; or libvirt left a definition behind */
-        return here == VM_ABSENT ? MIGRATE_IS_THERE
-               : runs(here)      ? MIGRATE_IS_HERE
-                                 : MIGRATE_IS_UNKNOWN;
+    if (there ==
+        VM_OFF) /* it went and was shut down, or libvirt left a definition behind: who knows */
+        return here == VM_ABSENT ? MIGRATE_IS_THERE : MIGRATE_IS_UNKNOWN;
     if (there != VM_ABSENT)
         return MIGRATE_IS_UNKNOWN;
     /* Of a transient one that ran there, and was shut down, nothing would be left there. */

@@ -12,6 +12,8 @@
 #include <time.h>
 
 #define WATCH_EVERY_S 0.2
+#define HURRY_AGAIN_S 5.0
+#define REOPEN_S      5.0
 /* While nothing is known, it is asked again for so long; while libvirt is at it, for longer. */
 #define UNKNOWN_S   60.0
 #define UNDERWAY_S  600.0
@@ -150,7 +152,10 @@ struct watch {
     struct transfer_progress hook;
     struct vm_migrate_progress job; /* the last that was seen */
     bool cancelled, hurried, has_looked;
+    bool is_fresh;   /* `hook` was just read */
     double moving_s; /* since when; 0: not yet */
+    double hurry_s;  /* not before; 0: it was not tried yet */
+    double reopen_s; /* the destination, not before */
 };
 
 static void begin_moving(struct watch *watch)
@@ -159,13 +164,32 @@ static void begin_moving(struct watch *watch)
     (void)migration_enter(watch->call->migration, MIGRATE_MOVING, NULL);
 }
 
+/* libvirt's own connection may be well: ours is made anew. */
+static void reopen_there(struct watch *watch)
+{
+    struct migration *migration = watch->call->migration;
+
+    if (clock_monotonic_s() < watch->reopen_s)
+        return;
+    vm_peer_close(migration->there);
+    migration->there = NULL;
+    (void)migrate_open(migration->config, migration->uri, migration_stopped, migration,
+                       &migration->there, NULL);
+    watch->reopen_s = clock_monotonic_s() + REOPEN_S;
+}
+
 static void look_at_hook(struct watch *watch)
 {
     struct migration *migration = watch->call->migration;
     struct transfer_progress progress;
+    int rc = -ENOTCONN;
 
-    if (migration->there == NULL ||
-        migrate_read_progress(migration->there, &migration->journal, &progress, NULL) < 0)
+    if (migration->there != NULL)
+        rc = migrate_read_progress(migration->there, &migration->journal, &progress, NULL);
+    watch->is_fresh = rc == 0;
+    if (rc < 0 && rc != -EINVAL && migration->plan_name != NULL)
+        reopen_there(watch);
+    if (rc < 0)
         return;
     watch->hook = progress;
     if (progress.phase == TRANSFER_PUBLISHED && watch->moving_s == 0) {
@@ -186,9 +210,9 @@ static void hurry(struct watch *watch)
     int rc = 0;
 
     if (watch->hurried || options->busy_s == 0 || watch->moving_s == 0 ||
+        clock_monotonic_s() < watch->hurry_s ||
         clock_monotonic_s() - watch->moving_s < (double)options->busy_s)
         return;
-    watch->hurried = true;
     if (options->busy == MIGRATE_BUSY_POST_COPY)
         rc = vm_migrate_post_copy(watch->here, uuid, &why);
     else if (options->busy == MIGRATE_BUSY_SUSPEND)
@@ -197,8 +221,11 @@ static void hurry(struct watch *watch)
         migration->stop_code =
             error_set(&migration->stop_error, -ETIMEDOUT, "it did not end within %llu s",
                       (unsigned long long)options->busy_s);
-    if (rc < 0)
+    /* Before memory is sent, post-copy cannot begin: again then. */
+    watch->hurried = rc == 0;
+    if (rc < 0 && watch->hurry_s == 0)
         migration_note(migration, "the guest is too busy for the line: %s", why.text);
+    watch->hurry_s = clock_monotonic_s() + HURRY_AGAIN_S;
 }
 
 static void look_at_job(struct watch *watch)
@@ -214,7 +241,8 @@ static void look_at_job(struct watch *watch)
 
 /*
  * Neither way hurts where it is too late. To abort libvirt's job does not end a
- * hook, and the hook's mark does not end libvirt's job.
+ * hook, and the hook's mark, which cannot be left on a line that is broken, does not
+ * end libvirt's job.
  */
 static void cancel(struct watch *watch)
 {
@@ -222,8 +250,7 @@ static void cancel(struct watch *watch)
 
     if (!watch->cancelled && watch->moving_s == 0)
         watch->cancelled = migrate_cancel_hook(migration->there, &migration->journal);
-    if (watch->moving_s != 0 || watch->cancelled)
-        (void)vm_migrate_abort(watch->here, &migration->vm.uuid, NULL);
+    (void)vm_migrate_abort(watch->here, &migration->vm.uuid, NULL);
 }
 
 static void take_figures(struct watch *watch)
@@ -303,6 +330,9 @@ static void look_at_guest(struct watch *watch)
 
     if (watch->moving_s != 0 || !migration->journal.was_active ||
         vm_where(watch->here, &migration->vm.uuid, &where, NULL) < 0)
+        return;
+    /* Who does not see the hook work may see libvirt's last phase. */
+    if (where.place == VM_OUTGOING && (!watch->is_fresh || !migrate_hook_is_building(&watch->hook)))
         return;
     paused = where.place == VM_PAUSED || where.place == VM_OUTGOING;
     if ((!paused && where.place != VM_RUNNING) || paused == migration->journal.was_paused)
@@ -386,8 +416,9 @@ static int settle(struct watch *watch, int rc, struct error *err)
         migration_note(migration, "libvirt said '%s', but it has moved: %s", err->text, text);
         return 0;
     }
-    if (verdict != MIGRATE_IS_HERE)
-        return error_set(err, -EREMOTEIO,
+    migration->is_lost = verdict != MIGRATE_IS_HERE;
+    if (migration->is_lost)
+        return error_set(err, -EIO,
                          "it is not known where %s is (%s): nothing was undone, setmov recover %s "
                          "does so, or finishes, when it is",
                          migration->vm.name, text, migration->vm.name);
@@ -396,14 +427,13 @@ static int settle(struct watch *watch, int rc, struct error *err)
         return migration_why(migration, rc, err);
     if (watch->hook.phase == TRANSFER_REFUSED && watch->hook.failed > 0) {
         migration->journal.is_handed = false;
-        return -ESTALE;
+        migration->is_stale = true;
+        return rc;
     }
     /* It may have said so itself, or the way there was refused here. */
     if (watch->hook.phase == TRANSFER_WAITING && migration->plan_name != NULL &&
         (rc == -EIO || rc == -ENOTSUP))
         hint_at_hook(migration);
-    if (rc == -ESTALE || rc == -EREMOTEIO)
-        rc = -EIO;
     /* What libvirt says may be no more than that a file ended; a hook's line stands for itself. */
     return rc == -EIO ? error_prefix(err, rc, "libvirt did not move %s to %s", migration->vm.name,
                                      migration->name)

@@ -85,7 +85,7 @@ static enum migrate_recovered judge_and_do(const struct migrate_end *end, struct
         string_format(ret_text, 512, "libvirt is still moving it (%.400s)", places);
         return MIGRATE_RECOVERED_WAITS;
     default:
-        string_format(ret_text, 512, "where it is cannot be known, nothing was done (%.400s)",
+        string_format(ret_text, 512, "where it is cannot be known, nothing was undone (%.400s)",
                       places);
         return MIGRATE_RECOVERED_UNKNOWN;
     }

@@ -219,8 +219,9 @@ static int send_and_move(struct migration *migration, struct error *err)
             rc = migration_enter(migration, MIGRATE_BUILDING, err);
         if (rc == 0)
             rc = migration_move(migration, err);
-        if (rc != -ESTALE || migration->summary->attempts >= attempts)
+        if (rc == 0 || !migration->is_stale || migration->summary->attempts >= attempts)
             return rc;
+        migration->is_stale = false;
         rc = migration_amend(migration, err);
         if (rc < 0)
             return rc;
@@ -256,6 +257,15 @@ static void roll_back(struct migration *migration, bool was_built)
     migration->has_journal = false;
 }
 
+/* Nothing is undone before it is known where it is. */
+static void leave(struct migration *migration)
+{
+    const struct migrate_end end = end_of(migration);
+
+    migrate_left(&end, "the migration of %s as it stands, for setmov recover", migration->vm.name);
+    migration->has_journal = false;
+}
+
 static void finish(struct migration *migration)
 {
     struct error why = {""};
@@ -265,7 +275,8 @@ static void finish(struct migration *migration)
     migration->summary->moved = true;
     /* Of one that is off: the hook takes its time, and nobody keeps it from being started meanwhile. */
     if (!migration->journal.was_active && migration_check_unchanged(migration, &why) < 0) {
-        migration->journal.keeps_old = true;
+        for (size_t i = 0; i < migration->journal.disk_count; i++)
+            migration->journal.disks[i].layers[0].is_shared = true;
         changed = true;
     }
     migration_close_images(migration);
@@ -274,8 +285,8 @@ static void finish(struct migration *migration)
     end = end_of(migration);
     if (changed)
         migrate_left(&end,
-                     "what was written here while %s moved is not at the destination, only in the "
-                     "old disk here, which is kept: %s",
+                     "what was written here while %s moved is not at the destination, only in its "
+                     "old disks here, which stay as they are: %s",
                      migration->vm.name, why.text);
     if (migrate_finish(&end, &migration->journal, &migration->plan, &why) < 0)
         migrate_left(&end, "what is left of %s here is not cleared away, run setmov recover: %s",
@@ -300,7 +311,9 @@ static int run(struct migration *migration, struct error *err)
         rc = send_and_move(migration, err);
     if (rc == 0)
         finish(migration);
-    else if (migration->has_journal && rc != -EREMOTEIO)
+    else if (migration->has_journal && migration->is_lost)
+        leave(migration);
+    else if (migration->has_journal)
         roll_back(migration, migration->was_built);
     return rc;
 }

@@ -77,6 +77,8 @@ struct migration {
     char *plan_name;
     uint8_t plan_sha256[TRANSFER_HASH_BYTES];
     bool was_built;        /* the images there were made by the hook for this migration */
+    bool is_stale;         /* the hook has refused, and listed what is to be sent anew */
+    bool is_lost;          /* it is not known where the VM is: nothing may be undone */
     char *parts_directory; /* what this host remembers of parts that it sent there */
 
     /* ---- while it goes on ---- */

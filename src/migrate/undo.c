@@ -12,7 +12,8 @@ static int find_and_wake(const struct migrate_end *end, const struct journal *jo
 {
     int rc = vm_where(end->here, &journal->vm, ret_where, err);
 
-    if (rc < 0 || ret_where->place != VM_OUTGOING)
+    /* Before libvirt was told to migrate it, it stands still for somebody else's migration. */
+    if (rc < 0 || ret_where->place != VM_OUTGOING || !journal->is_handed)
         return rc;
     rc = vm_resume(end->here, &journal->vm, err);
     if (rc < 0)

@@ -168,6 +168,22 @@ int vm_where(struct vm_peer *peer, const struct uuid *uuid, struct vm_where *ret
     return r;
 }
 
+/* What changes nothing, its title set to what it is, takes what a change takes. */
+bool vm_is_held(struct vm_peer *peer, const struct uuid *uuid)
+{
+    CLEANUP(cleanup_domain) virDomainPtr domain = NULL;
+    CLEANUP(cleanup_free) char *title = NULL;
+
+    if (migrate_domain(peer, uuid, &domain, NULL) < 0 || virDomainIsActive(domain) != 0)
+        return false;
+    title = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_TITLE, NULL, VIR_DOMAIN_AFFECT_CONFIG);
+    if (!title && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN_METADATA)
+        return false;
+    return virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_TITLE, title, NULL, NULL,
+                                VIR_DOMAIN_AFFECT_CONFIG) < 0 &&
+           virGetLastErrorCode() == VIR_ERR_OPERATION_TIMEOUT;
+}
+
 /* ---- afterwards ----------------------------------------------------------------------------- */
 
 int vm_resume(struct vm_peer *peer, const struct uuid *uuid, struct error *err)

@@ -3,17 +3,20 @@
 import fcntl
 import glob
 import hashlib
+import json
 import os
 import random
 import re
 import shutil
 import signal
+import struct
 import threading
 
 import bed
 import guest_disk
 import migrate_failures as failures
-from migrate_failures import BEHIND, IMAGES, INCOMING, STATE, Case, Hold, Migration, count, files, places
+from migrate_failures import (BEHIND, IMAGES, INCOMING, STATE, Case, Hold, Migration, count, files, is_only_at, is_whole,
+                              places)
 
 # Two beginnings of the same MD5 (X. Wang, H. Yu, 2005), whatever follows, if it is the same for both.
 COLLISION = tuple(bytes.fromhex(
@@ -370,6 +373,129 @@ def remove_guest(host, guest, *names):
     host.virsh("undefine", guest)
     for name in names:
         os.unlink(host.path(f"{IMAGES}/{name}"))
+
+
+def recover_once(host):
+    """What it says of the one migration that waits."""
+    answer = host.attempt("setmov", "recover", "--json", timeout=100)
+    row, = json.loads(answer.out)["migrations"]
+    return row
+
+
+def check_off_recovered_early(hosts):
+    """libvirt still moves one that is off, of which nothing can be seen but that nobody can change it: nothing is undone."""
+    alpha, beta = hosts.alpha, hosts.beta
+    guest = failures.make_guest(alpha, "cold")
+    count(alpha, guest)
+    alpha.virsh("destroy", guest)
+    failures.index(alpha, beta)
+    with Hold(beta, BEHIND) as hold:
+        migration = Migration(alpha, beta, guest, "--offline")
+        hold.wait(migration)
+        migration.kill()
+        row = recover_once(alpha)
+        bed.require(row["result"] == "waits" and f"{guest}.raw" in files(beta, IMAGES), f"{row} {files(beta, IMAGES)}")
+        hold.release()
+        bed.poll(lambda: beta.state(guest) == "shut off" and alpha.state(guest) is None, 60, "libvirt has moved it")
+    row = recover_once(alpha)
+    bed.require(row["result"] == "finished", f"{row}")
+    beta.virsh("start", guest)
+    is_only_at(hosts, guest, beta)
+    remove_guest(beta, guest, f"{guest}.raw")
+    bed.say("one that is off, recovered while libvirt moves it: waits, then finished")
+
+
+def start_again(host, guest, xml):
+    """From a disk of before, though it has moved."""
+    with open(host.path(f"{STATE}/again.xml"), "w", encoding="utf-8") as file:
+        file.write(xml)
+    host.virsh("define", f"{STATE}/again.xml")
+    host.virsh("start", guest)
+
+
+def there_it_stays(hosts, guest, expected):
+    """Two of them: whatever becomes of the one there by people, setmov does not undo it."""
+    alpha, beta = hosts.alpha, hosts.beta
+    row = recover_once(alpha)
+    bed.require(row["result"] == "unknown" and "both sides" in row["text"], f"{row}")
+    bed.require(places(hosts, guest) == {"alpha": "running", "beta": expected}, f"{places(hosts, guest)} {row}")
+    beta.virsh("destroy", guest)
+    row = recover_once(alpha)
+    bed.require(row["result"] == "unknown" and f"{guest}.raw" in files(beta, IMAGES), f"{row} {files(beta, IMAGES)}")
+    bed.require(places(hosts, guest) == {"alpha": "running", "beta": "shut off"}, f"{places(hosts, guest)} {row}")
+    alpha.virsh("destroy", guest)
+    beta.virsh("start", guest)
+    row = recover_once(alpha)
+    bed.require(row["result"] == "finished", f"{row}")
+    is_only_at(hosts, guest, beta)
+    remove_guest(beta, guest, f"{guest}.raw")
+
+
+def check_resumed_there(hosts):
+    """It stood still there, and somebody let it run; then it is started here as well."""
+    alpha, beta = hosts.alpha, hosts.beta
+    guest = failures.make_guest(alpha, "twice")
+    count(alpha, guest)
+    failures.index(alpha, beta)
+    xml = alpha.virsh("dumpxml", "--inactive", guest)
+    alpha.limit("20mbit")
+    Migration(alpha, beta, guest).until("moving").kill()
+    alpha.limit(None)
+    bed.poll(lambda: alpha.state(guest) is None, 120, "it moves")
+    beta.virsh("resume", guest)
+    count(beta, guest)
+    start_again(alpha, guest, xml)
+    there_it_stays(hosts, guest, "paused")
+    bed.say("resumed there by somebody: it stays")
+
+
+def check_started_after(hosts):
+    """It has moved, but was not cleared away here; then it is started here from its old disk."""
+    alpha, beta = hosts.alpha, hosts.beta
+    guest = failures.make_guest(alpha, "back")
+    count(alpha, guest)
+    failures.index(alpha, beta)
+    xml = alpha.virsh("dumpxml", "--inactive", guest)
+    with Hold(beta) as hold:
+        migration = Migration(alpha, beta, guest, "--old-images", "keep")
+        hold.wait(migration)
+        overlay, = [name for name in files(alpha, IMAGES) if name.startswith(f"{guest}.raw.setmov-")]
+        with open(alpha.path(f"{IMAGES}/{overlay}"), "rb") as file:
+            # As QEMU has it open.
+            fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 100, 1, 0))
+            hold.release()
+            status, _ = migration.end()
+            bed.require(status == 3 and count(beta, guest), f"{status} {migration.err}")
+    old, = [name for name in files(alpha, IMAGES) if name.startswith(f"{guest}.raw.setmov-old-")]
+    shutil.copy(alpha.path(f"{IMAGES}/{old}"), alpha.path(f"{IMAGES}/{guest}.raw"))
+    start_again(alpha, guest, xml)
+    there_it_stays(hosts, guest, "running")
+    bed.say("started here after it has moved: it stays there")
+
+
+def check_broken_connection(hosts):
+    """setmov's own connection to the destination breaks while the hook works; libvirt's does not."""
+    alpha, beta = hosts.alpha, hosts.beta
+    guest = failures.make_guest(alpha, "lost")
+    failures.index(alpha, beta)
+    for stop in (True, False):
+        least = count(alpha, guest)
+        with Hold(beta) as hold:
+            migration = Migration(alpha, beta, guest)
+            hold.wait(migration)
+            clients = beta.run("virt-admin", "-c", "libvirtd:///system", "client-list", "libvirtd")
+            oldest = min(int(line.split()[0]) for line in clients.splitlines() if " tcp " in line)
+            beta.run("virt-admin", "-c", "libvirtd:///system", "client-disconnect", "libvirtd", "--client", str(oldest))
+            if stop:
+                migration.signal(signal.SIGINT)
+            hold.release()
+            status, said = migration.end()
+        place = alpha if stop else beta
+        bed.require((status == 0) != stop, f"{status} {said} {migration.err}")
+        is_only_at(hosts, guest, place)
+        is_whole(place, guest, least)
+    remove_guest(beta, guest, f"{guest}.raw")
+    bed.say("a connection that breaks while the hook works: stopped, and moved")
 
 
 def check_two_at_once(hosts):

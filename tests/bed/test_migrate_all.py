@@ -44,7 +44,11 @@ def run(hosts):
     failures.configure(hosts)
     case = Case(hosts, failures.make_guest(hosts.alpha, "vm1"), hosts.alpha, hosts.beta)
     several = [("md5", lambda: hostile.check_equal_md5(hosts)), ("at once", lambda: hostile.check_two_at_once(hosts)),
-               ("clones", lambda: hostile.check_clones_at_once(hosts)), ("paths", lambda: hostile.check_paths(hosts))]
+               ("clones", lambda: hostile.check_clones_at_once(hosts)), ("paths", lambda: hostile.check_paths(hosts)),
+               ("off early", lambda: hostile.check_off_recovered_early(hosts)),
+               ("resumed there", lambda: hostile.check_resumed_there(hosts)),
+               ("started after", lambda: hostile.check_started_after(hosts)),
+               ("broken", lambda: hostile.check_broken_connection(hosts))]
     for name, check in [*cases(case), ("end", lambda: hostile.remove_guest(case.here, "vm1", case.image)), *several]:
         if not sys.argv[1:] or name == "end" or any(word in name for word in sys.argv[1:]):
             check()

@@ -306,7 +306,7 @@ def check_lost_destination(source, to):
     to.libvirtd("kill")
     source.limit(None)
     bed.poll(lambda: settled(source), 120, "libvirt ends it")
-    row = recovers(source, "unknown", "nothing was done", status=1)
+    row = recovers(source, "unknown", "nothing was undone", status=1)
     bed.require(to.name in row["text"], row)
     bed.require(source.state(GUEST) == "running", source.state(GUEST))
     bed.require(len(files(source, f"{STATE}/migrations")) == 1, "its journal")
