@@ -185,8 +185,11 @@ int migrate_finish(const struct migrate_end *end, struct journal *journal,
     int rc;
 
     if (end->here == NULL || end->there == NULL)
-        return error_set(err, -EHOSTUNREACH, "%s cannot be reached",
-                         end->here == NULL ? "libvirt of this host" : "the destination");
+        return error_set(err, -EHOSTUNREACH, "%s cannot be reached%s",
+                         end->here == NULL ? "libvirt of this host" : "the destination",
+                         journal->stands_still && !journal->was_paused
+                             ? ", and it stands still there until then"
+                             : "");
     rc = migrate_let_go_here(end, journal, err);
     if (rc == 0) {
         put_all_aside(end, journal, &images);
