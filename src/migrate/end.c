@@ -12,6 +12,8 @@
 
 /* QEMU closes an overlay soon after it was merged. */
 #define CLOSED_S 10.0
+/* So often a record of the hook's is read that is torn. */
+#define PROGRESS_READS 5
 
 static const char *destination_of(const struct journal *journal)
 {
@@ -95,21 +97,35 @@ enum migrate_verdict migrate_ask_places(const struct migrate_end *end, struct jo
     return verdict;
 }
 
+/* The hook writes it in place: who reads meanwhile gets a torn one, but not so often in a row. */
+static int read_record(struct vm_peer *there, const char *pool, const char *name,
+                       struct transfer_progress *ret_progress, struct error *err)
+{
+    const struct timespec pause = {.tv_nsec = 20000000};
+    uint8_t bytes[TRANSFER_PROGRESS_BYTES];
+    size_t length = 0;
+
+    for (unsigned i = 0; i < PROGRESS_READS; i++) {
+        int rc;
+
+        if (i > 0)
+            nanosleep(&pause, NULL);
+        rc = vm_peer_read(there, pool, name, 0, bytes, sizeof(bytes), &length, err);
+        if (rc < 0 || transfer_progress_decode(bytes, length, ret_progress) == 0)
+            return rc;
+    }
+    return error_set(err, -EINVAL, "%s cannot be read", name);
+}
+
 int migrate_read_progress(struct vm_peer *there, const struct journal *journal,
                           struct transfer_progress *ret_progress, struct error *err)
 {
     char name[200];
-    uint8_t bytes[TRANSFER_PROGRESS_BYTES];
-    size_t length = 0;
-    int rc;
 
     if (journal->plan == NULL)
         return error_set(err, -ENOENT, "there is no plan yet");
     string_format(name, sizeof(name), "%s" TRANSFER_PROGRESS_SUFFIX, journal->plan);
-    rc = vm_peer_read(there, journal->incoming_pool, name, 0, bytes, sizeof(bytes), &length, err);
-    if (rc == 0 && transfer_progress_decode(bytes, length, ret_progress) < 0)
-        rc = error_set(err, -EINVAL, "%s cannot be read", name);
-    return rc;
+    return read_record(there, journal->incoming_pool, name, ret_progress, err);
 }
 
 char *migrate_parts_directory(const struct config *config, const struct journal *journal)

@@ -106,7 +106,10 @@ int migrate_remove_overlay(const char *path, struct error *err);
 /* Where this host remembers parts that it sent there; the caller frees; NULL: no memory. */
 char *migrate_parts_directory(const struct config *config, const struct journal *journal);
 
-/* Record of the hook's progress on the journal's plan. -ENOENT: none. */
+/*
+ * Record of the hook's progress on the journal's plan. -ENOENT: none. -EINVAL: it
+ * was torn, though it was read again a few times.
+ */
 int migrate_read_progress(struct vm_peer *there, const struct journal *journal,
                           struct transfer_progress *ret_progress, struct error *err);
 
