@@ -82,7 +82,10 @@ static void judge_plan(struct sweep *sweep, const char *name, const char *plan)
     cleanup_close(&lock);
 }
 
-/* Is somebody building, or about to? Which parts he needs stands in the plan only. */
+/*
+ * Is somebody building, or about to? Which parts he needs stands in the plan only. A
+ * fresh one is not locked: its hook may begin this very moment, and finds it in use.
+ */
 static bool has_user(const struct sweep *sweep, const char *name, const char *plan)
 {
     int64_t age_s = age_of(sweep, name);
@@ -90,9 +93,11 @@ static bool has_user(const struct sweep *sweep, const char *name, const char *pl
 
     if (!string_ends_with(name, TRANSFER_PLAN_SUFFIX) || age_s < 0)
         return false;
+    if (age_s < GC_PLAN_FRESH_S)
+        return true;
     lock = lock_plan(sweep, plan);
     cleanup_close(&lock);
-    return lock == -EBUSY || age_s < GC_PLAN_FRESH_S;
+    return lock == -EBUSY;
 }
 
 static void sweep_incoming(struct sweep *sweep)

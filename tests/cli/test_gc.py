@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """setmov gc without a hypervisor: old images, and what migrations sent; tests/bed/test_gc.py has the rest."""
 
+import ctypes
 import fcntl
 import json
 import os
@@ -19,6 +20,7 @@ BUILD = Path(os.environ.get("SETMOV_BUILD") or ROOT / "build").resolve()
 SETMOV, TOOL = BUILD / "setmov", BUILD / "tests/helpers/request_tool"
 MIB, DAY = 1 << 20, 86400
 BOUND = 60
+IN_OPEN = 0x20  # of inotify
 HEX = "0123456789abcdef" * 4
 
 NODE = """<node>
@@ -183,6 +185,14 @@ class Incoming(Gc):
         os.utime(path, (time.time() - age_s,) * 2)
         return path
 
+    def is_opened(self, path):
+        """By a run that leaves it where it is."""
+        libc = ctypes.CDLL(None)
+        with os.fdopen(libc.inotify_init1(os.O_NONBLOCK), "rb", buffering=0) as events:
+            self.assertGreater(libc.inotify_add_watch(events.fileno(), os.fsencode(path), IN_OPEN), 0)
+            self.remain(path, incoming=0)
+            return events.read(4096) is not None
+
     def remain(self, *paths, incoming):
         _, answer, _ = self.gc("--dry-run")
         self.assertEqual(answer["incoming"], incoming)
@@ -207,6 +217,11 @@ class Incoming(Gc):
         self.remain(self.incoming / f"part-{HEX}", self.incoming / "from-the-future.plan", incoming=3)  # a plan of this hour may need it
         (self.incoming / "from-the-future.plan").unlink()
         self.remain(incoming=1)
+
+    def test_a_fresh_plan_is_not_touched(self):
+        """Its hook may want the lock this very moment."""
+        self.assertTrue(self.is_opened(self.put("vm1-a.plan", 4000)))
+        self.assertFalse(self.is_opened(self.put("vm1-a.plan", 100)))
 
     def test_what_is_not_ours_stays(self):
         paths = [self.put(name) for name in ("notes", "x.iso", ".hidden.plan", "a b.plan", ".plan", "part-", f"part-{HEX[1:]}",
