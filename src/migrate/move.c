@@ -34,6 +34,18 @@ struct call {
     struct error error;
 };
 
+/* Waits do not depend on what somebody sets the clock to. */
+static void call_init(struct call *call)
+{
+    pthread_condattr_t attributes;
+
+    pthread_mutex_init(&call->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&call->ended, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 static void call_release(struct call *call)
 {
     free(call->disks);
@@ -125,7 +137,7 @@ static bool is_done(struct call *call)
     struct timespec until;
     bool is;
 
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += (long)(WATCH_EVERY_S * 1e9);
     if (until.tv_nsec >= 1000000000) {
         until.tv_nsec -= 1000000000;
@@ -480,12 +492,11 @@ static int check_started(struct migration *migration, struct error *err)
 int migration_move(struct migration *migration, struct error *err)
 {
     CLEANUP(call_release)
-    struct call call = {.migration = migration,
-                        .mutex = PTHREAD_MUTEX_INITIALIZER,
-                        .ended = PTHREAD_COND_INITIALIZER};
+    struct call call = {.migration = migration};
     struct watch watch = {.call = &call};
     int rc, code;
 
+    call_init(&call);
     migration->journal.stands_still =
         migration->journal.was_active && migration->options->busy != MIGRATE_BUSY_POST_COPY;
     rc = check_off(migration, err);
