@@ -52,6 +52,7 @@ static struct config config_made(void)
 static struct journal journal_made(void)
 {
     struct journal journal = {.vm_name = strdup("web1"),
+                              .was_active = true,
                               .keeps_old = true,
                               .is_handed = true,
                               .was_autostart = true,
