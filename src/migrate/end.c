@@ -20,17 +20,26 @@ static const char *destination_of(const struct journal *journal)
     return journal->host != NULL ? journal->host : journal->uri;
 }
 
+void migrate_say_unreached(const struct migrate_end *end, struct error *ret_text)
+{
+    bool is_known = end->there_why != NULL && end->there_why[0] != '\0';
+
+    error_set(ret_text, 0, "it cannot be reached%s%s", is_known ? ": " : "",
+              is_known ? end->there_why : "");
+}
+
 static void ask(const struct migrate_end *end, const struct journal *journal,
                 struct migrate_places *ret_places, char ret_text[400])
 {
-    struct error here = {"it cannot be reached"}, there = {"it cannot be reached"};
+    struct error here = {"it cannot be reached"}, there;
 
+    migrate_say_unreached(end, &there);
     *ret_places = (struct migrate_places){.has_here = false};
     if (end->here != NULL)
         ret_places->has_here = vm_where(end->here, &journal->vm, &ret_places->here, &here) == 0;
     if (end->there != NULL)
         ret_places->has_there = vm_where(end->there, &journal->vm, &ret_places->there, &there) == 0;
-    string_format(ret_text, 400, "here: %.150s; at %.60s: %.150s",
+    string_format(ret_text, 400, "here: %.150s; at %.60s: %.170s",
                   ret_places->has_here ? ret_places->here.state : here.text,
                   destination_of(journal),
                   ret_places->has_there ? ret_places->there.state : there.text);

@@ -14,6 +14,7 @@ struct migrate_end {
     const struct config *config;
     struct vm_peer *here;
     struct vm_peer *there;                         /* NULL: it cannot be reached */
+    const char *there_why;                         /* then: why not; NULL or "": not known */
     struct vm_lines *left;                         /* what is not done, a line each */
     void (*note)(void *context, const char *line); /* may be NULL */
     bool (*stopped)(void *context);                /* may be NULL */
@@ -78,6 +79,9 @@ int migrate_finish(const struct migrate_end *end, struct journal *journal,
  */
 int migrate_undo(const struct migrate_end *end, struct journal *journal, bool was_built,
                  struct error *err);
+
+/* "it cannot be reached", of a destination, with the reason where that is known. */
+void migrate_say_unreached(const struct migrate_end *end, struct error *ret_text);
 
 /* ---- parts of it, for both ----------------------------------------------------------------- */
 

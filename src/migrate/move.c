@@ -186,7 +186,7 @@ static void reopen_there(struct watch *watch)
     vm_peer_close(migration->there);
     migration->there = NULL;
     (void)migrate_open(migration->config, migration->uri, migration_stopped, migration,
-                       &migration->there, NULL);
+                       &migration->there, &migration->there_why);
     watch->reopen_s = clock_monotonic_s() + REOPEN_S;
 }
 
@@ -386,8 +386,10 @@ static enum migrate_verdict find_vm(struct migration *migration, char ret_text[4
     double begun_s = clock_monotonic_s();
 
     for (;;) {
-        const struct migrate_end end = {
-            .config = migration->config, .here = migration->here, .there = migration->there};
+        const struct migrate_end end = {.config = migration->config,
+                                        .here = migration->here,
+                                        .there = migration->there,
+                                        .there_why = migration->there_why.text};
         enum migrate_verdict verdict = migrate_ask_places(&end, &migration->journal, ret_text);
         double limit_s = verdict == MIGRATE_IS_UNDERWAY ? UNDERWAY_S : UNKNOWN_S;
 

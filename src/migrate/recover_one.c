@@ -100,6 +100,7 @@ enum migrate_recovered migrate_recover_one(const struct config *config, struct j
     enum migrate_recovered result;
     struct error why = {""};
 
+    end.there_why = why.text;
     if (migrate_open(config, config->setmov.connect, stopped, context, &end.here, &why) < 0) {
         string_format(ret_text, 512, "libvirt of this host cannot be asked: %.400s", why.text);
         return MIGRATE_RECOVERED_FAILED;

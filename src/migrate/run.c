@@ -143,7 +143,7 @@ void migration_reopen(struct migration *migration)
     vm_peer_close(migration->there);
     migration->here = migration->there = NULL;
     (void)migration_open(migration, migration->config->setmov.connect, &migration->here, NULL);
-    (void)migration_open(migration, migration->uri, &migration->there, NULL);
+    (void)migration_open(migration, migration->uri, &migration->there, &migration->there_why);
 }
 
 static bool answers(struct vm_peer *peer, const struct uuid *vm)
@@ -234,6 +234,7 @@ static struct migrate_end end_of(const struct migration *migration)
         .config = migration->config,
         .here = migration->here,
         .there = migration->there,
+        .there_why = migration->there_why.text,
         .left = &migration->summary->left,
         .note = migration->options->note,
         .stopped = migration->options->stopped,

@@ -50,6 +50,7 @@ struct migration {
     const char *pool, *incoming_pool, *migrate_uri;
     uint64_t bandwidth_bits_per_s; /* of the line; 0: not known */
     struct vm_peer *here, *there;
+    struct error there_why; /* why `there` is NULL, if that is known */
     struct vm_move vm;
     struct vm_chains chains;
 

@@ -122,8 +122,9 @@ int migrate_undo(const struct migrate_end *end, struct journal *journal, bool wa
     if (end->there != NULL && was_built)
         remove_built(end, journal);
     code = migrate_remove_sent(end, journal, &why);
+    if (end->there == NULL)
+        migrate_say_unreached(end, &why);
     if (code < 0 || end->there == NULL)
-        migrate_left(end, "what was sent stays at the destination until it expires: %s",
-                     code < 0 ? why.text : "it cannot be reached");
+        migrate_left(end, "what was sent stays at the destination until it expires: %s", why.text);
     return rc < 0 ? rc : journal_remove(end->config->setmov.state, &journal->vm, err);
 }

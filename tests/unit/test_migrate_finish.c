@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The end of a migration: what may take long comes last, and can be stopped. */
+/* The end of a migration: what may take long comes last, and can be stopped. And one that is not known. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -98,7 +98,6 @@ static bool stops(void *context)
 
 static void test_indexing_is_last_and_can_be_stopped(void **state)
 {
-    CLEANUP(cleanup_free) char *migrations = path_of("migrations");
     struct config config = config_made();
     struct journal journal = journal_made();
     struct vm_lines left = {NULL, 0, 0};
@@ -108,7 +107,6 @@ static void test_indexing_is_last_and_can_be_stopped(void **state)
     struct error err = {""};
 
     (void)state;
-    assert_int_equal(mkdir(migrations, 0700), 0);
     assert_int_equal(journal_save(work, &journal, &err), 0);
     assert_int_equal(vm_peer_open("test:///default", &end.here, &err), 0);
     assert_int_equal(vm_peer_open("test:///default", &end.there, &err), 0);
@@ -128,10 +126,58 @@ static void test_indexing_is_last_and_can_be_stopped(void **state)
     config_release(&config);
 }
 
+/* ---- a destination that cannot be asked -------------------------------------------------- */
+
+struct told {
+    unsigned times;
+    enum migrate_recovered result;
+    char text[512];
+};
+
+static void take_event(void *context, const struct migrate_recover_event *event)
+{
+    struct told *told = context;
+
+    told->times++;
+    told->result = event->result;
+    string_copy(told->text, sizeof(told->text), event->text);
+}
+
+static void test_why_the_destination_cannot_be_reached_is_said(void **state)
+{
+    static const char start[] =
+        "where it is cannot be known, nothing was undone (here: not known there; "
+        "at none:///system: it cannot be reached: none:///system: ";
+    struct config config = config_made();
+    struct journal journal = journal_made();
+    struct told told = {.times = 0};
+    const struct migrate_recover_options options = {.event = take_event, .context = &told};
+    struct error err = {""};
+
+    (void)state;
+    free(journal.uri);
+    journal.uri = strdup("none:///system");
+    assert_int_equal(journal_save(work, &journal, &err), 0);
+    if (migrate_recover(&config, &options, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(told.times, 1);
+    assert_int_equal(told.result, MIGRATE_RECOVERED_UNKNOWN);
+    /* With libvirt's words behind it, whatever they are. */
+    if (strncmp(told.text, start, strlen(start)) != 0 || strlen(told.text) < strlen(start) + 5)
+        fail_msg("%s", told.text);
+    journal_release(&journal);
+    config_release(&config);
+}
+
 static int make_work(void **state)
 {
+    CLEANUP(cleanup_free) char *migrations = NULL;
+
     (void)state;
-    return mkdtemp(work) != NULL ? 0 : -1;
+    if (mkdtemp(work) == NULL)
+        return -1;
+    migrations = path_of("migrations");
+    return mkdir(migrations, 0700);
 }
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *walk)
@@ -152,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_indexing_is_last_and_can_be_stopped),
+        cmocka_unit_test(test_why_the_destination_cannot_be_reached_is_said),
     };
 
     return cmocka_run_group_tests(tests, make_work, remove_work);
