@@ -156,6 +156,8 @@ LINK_TEST = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter $
 $(call test_program,$(filter %_digest.c,$(UNIT_SRC) $(BENCH_SRC))): TEST_LIBS = -lcrypto
 # What happens between opening and comparing happens in front of the comparison.
 $(BUILD)/tests/unit/test_cli_choose: TEST_LIBS = -Wl,--wrap=similarity_compare
+# A VM goes while it is asked for.
+$(BUILD)/tests/unit/test_vm_where: TEST_LIBS = -Wl,--wrap=virDomainGetJobStats
 # A record is torn, and the next time it is not.
 $(BUILD)/tests/unit/test_migrate_progress: TEST_LIBS = -Wl,--wrap=vm_peer_read,--wrap=vm_peer_write
 # A disk becomes full there.

@@ -21,8 +21,6 @@ static int job_of_error(virDomainPtr domain, enum job *ret_job, struct error *er
     case VIR_ERR_NO_SUPPORT:
         *ret_job = JOB_NONE;
         return 0;
-    case VIR_ERR_NO_DOMAIN: /* it went since it was found */
-        return -ENOENT;
     default:
         return domain_error(err, domain, "whether a job of it runs cannot be told");
     }
@@ -122,11 +120,6 @@ static const char *name_of_job(enum job job)
     }
 }
 
-static bool is_gone(void)
-{
-    return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
-}
-
 /* -ENOENT: it is gone by now. */
 static int look(virDomainPtr domain, struct vm_where *ret_where, struct error *err)
 {
@@ -138,12 +131,8 @@ static int look(virDomainPtr domain, struct vm_where *ret_where, struct error *e
         return r;
     persistent = virDomainIsPersistent(domain);
     if (persistent < 0 || virDomainGetState(domain, &state, &reason, 0) < 0 ||
-        (persistent == 1 && virDomainGetAutostart(domain, &autostart) < 0)) {
-        bool gone = is_gone();
-
-        r = domain_error(err, domain, NULL);
-        return gone ? -ENOENT : r;
-    }
+        (persistent == 1 && virDomainGetAutostart(domain, &autostart) < 0))
+        return domain_error(err, domain, NULL);
     *ret_where = (struct vm_where){.place = place_of(state, reason, job),
                                    .persistent = persistent == 1,
                                    .autostart = autostart == 1,
@@ -204,6 +193,11 @@ int vm_set_autostart(struct vm_peer *peer, const struct uuid *uuid, struct error
     if (r == 0 && virDomainSetAutostart(domain, 1) < 0)
         r = domain_error(err, domain, NULL);
     return r;
+}
+
+static bool is_gone(void)
+{
+    return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
 }
 
 /* What belongs to it beside its disks, firmware variables and a TPM, stays: it may be all there is. */
