@@ -40,6 +40,9 @@ struct transfer_apply_result {
     uint64_t bytes_local, bytes_replicated, bytes_sent;
 };
 
+/* What a plan, decoded, and the digests of its images may take: a quarter of this host's memory. */
+uint64_t transfer_apply_memory(void);
+
 /*
  * -ESTALE: donors or parts do not hold, all of them are in `failed`; -EEXIST: a
  * name is taken (by something else, where the image may exist); -EACCES: a path

@@ -122,6 +122,11 @@ int transfer_plan_encode(const struct transfer_plan *plan, uint8_t **ret_bytes, 
    version; -EFBIG: above a limit; -ENOMEM. */
 int transfer_plan_decode(const void *bytes, size_t length, const char *what,
                          struct transfer_plan *ret_plan, struct error *err);
+/* The same; -ENOMEM before more than `memory` bytes are taken, those of the file counted. */
+int transfer_plan_decode_within(const void *bytes, size_t length, const char *what, uint64_t memory,
+                                struct transfer_plan *ret_plan, struct error *err);
+/* That the extents and hashes of a plan take. */
+uint64_t transfer_plan_memory(const struct transfer_plan *plan);
 
 /* Of whole files: 32 bytes, what `sha256sum` prints. */
 void transfer_sha256(const void *bytes, size_t length, uint8_t ret_sha256[TRANSFER_HASH_BYTES]);

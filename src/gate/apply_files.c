@@ -5,6 +5,7 @@
  */
 #include "gate/apply.h"
 #include "setmov/base_new_file.h"
+#include "setmov/transfer_apply.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -144,7 +145,8 @@ int apply_files_plan(const struct apply_files *files, const uint8_t sha256[TRANS
                          "%s" TRANSFER_PLAN_SUFFIX
                          " is not the plan that it was sent with (its SHA-256 is another one)",
                          files->name);
-    return transfer_plan_decode(bytes, length, "its plan", ret_plan, err);
+    return transfer_plan_decode_within(bytes, length, "its plan", transfer_apply_memory(), ret_plan,
+                                       err);
 }
 
 /* ---- what others read ------------------------------------------------------------------- */

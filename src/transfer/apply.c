@@ -159,18 +159,34 @@ static int begin_parts(struct apply *apply, struct error *err)
                                     &apply->parts, err);
 }
 
-/* A size may be anything that somebody wrote; memory that is only promised kills later. */
-static bool has_memory_for(const struct transfer_image *image)
+uint64_t transfer_apply_memory(void)
 {
-    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4;
+}
 
-    return image->virtual_size / TRANSFER_PIECE_BYTES < memory / 4 / TRANSFER_HASH_BYTES;
+/* A size may be anything that somebody wrote; memory that is only promised kills later. */
+static int check_memory(const struct transfer_plan *plan, struct error *err)
+{
+    uint64_t most = transfer_apply_memory(), taken = transfer_plan_memory(plan);
+
+    for (size_t i = 0; i < plan->image_count; i++) {
+        uint64_t pieces = plan->images[i].virtual_size / TRANSFER_PIECE_BYTES + 1;
+
+        if (taken > most || pieces > (most - taken) / TRANSFER_HASH_BYTES)
+            return error_set(err, -ENOMEM,
+                             "%.300s: its digests, with those of the images before it, would take "
+                             "more than a quarter of this host's memory",
+                             plan->images[i].path);
+        taken += pieces * TRANSFER_HASH_BYTES;
+    }
+    return 0;
 }
 
 static int begin(struct apply *apply, struct error *err)
 {
     const struct transfer_plan *plan = apply->plan;
     size_t directory_count = apply->options->directory_count;
+    int rc;
 
     apply->images = calloc(plan->image_count + 1, sizeof(*apply->images));
     apply->part_seen = calloc(plan->part_count + 1, sizeof(*apply->part_seen));
@@ -187,10 +203,12 @@ static int begin(struct apply *apply, struct error *err)
         return error_set(err, -ENOMEM, "out of memory");
     memcpy(apply->donors.allowed, apply->options->directories,
            directory_count * sizeof(*apply->donors.allowed));
+    rc = check_memory(plan, err);
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < plan->image_count; i++) {
-        if (!has_memory_for(&plan->images[i]) ||
-            transfer_content_init(&apply->images[i].content, plan->images[i].virtual_size) < 0)
-            return error_set(err, -ENOMEM, "no memory for the digests of %s", plan->images[i].path);
+        if (transfer_content_init(&apply->images[i].content, plan->images[i].virtual_size) < 0)
+            return error_set(err, -ENOMEM, "out of memory");
     }
     return begin_parts(apply, err);
 }

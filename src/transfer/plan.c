@@ -30,6 +30,15 @@ void transfer_plan_release(struct transfer_plan *plan)
     *plan = (struct transfer_plan){0};
 }
 
+uint64_t transfer_plan_memory(const struct transfer_plan *plan)
+{
+    uint64_t bytes = (uint64_t)plan->hash_count * TRANSFER_HASH_BYTES;
+
+    for (size_t i = 0; i < plan->image_count; i++)
+        bytes += (uint64_t)plan->images[i].extent_count * sizeof(struct transfer_extent);
+    return bytes;
+}
+
 static bool is_letter_or_digit(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

@@ -90,6 +90,15 @@ struct head {
     uint64_t body, packed, hashes;
 };
 
+/* A few bytes can be a frame of a body as long as may be. */
+static int spend(uint64_t *memory, uint64_t bytes, struct error *err)
+{
+    if (bytes > *memory)
+        return error_set(err, -ENOMEM, "is too large for the memory of this host");
+    *memory -= bytes;
+    return 0;
+}
+
 static int take_head(const uint8_t *bytes, size_t length, struct head *ret_head, struct error *err)
 {
     struct fingerprint_checksum sum;
@@ -300,17 +309,21 @@ static int take_extents(struct bytes *body, struct transfer_plan *plan,
     return 0;
 }
 
-static int take_all_extents(struct bytes *body, struct transfer_plan *plan, struct error *err)
+static int take_all_extents(struct bytes *body, struct transfer_plan *plan, uint64_t *memory,
+                            struct error *err)
 {
     struct plan_guess guess;
     uint64_t extents = 0;
-    int rc = 0;
+    int rc;
 
     for (size_t i = 0; i < plan->image_count; i++) {
         if (plan->images[i].extent_count > TRANSFER_PLAN_MAX_EXTENTS ||
             (extents += plan->images[i].extent_count) > TRANSFER_PLAN_MAX_EXTENTS)
             return error_set(err, -EFBIG, "has too many extents");
     }
+    rc = spend(memory, extents * sizeof(struct transfer_extent), err);
+    if (rc < 0)
+        return rc;
     if (plan_guess_init(&guess, plan) < 0)
         return error_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < plan->image_count && rc == 0; i++)
@@ -367,14 +380,17 @@ static int take_hashes(struct bytes *rest, struct transfer_plan *plan, uint64_t 
 
 /* ---- the file ---- */
 
-static int take_plan(const uint8_t *bytes, size_t length, struct transfer_plan *plan,
-                     struct error *err)
+static int take_plan(const uint8_t *bytes, size_t length, uint64_t memory,
+                     struct transfer_plan *plan, struct error *err)
 {
     CLEANUP(cleanup_free) uint8_t *unpacked = NULL;
     struct bytes body, rest;
     struct head head = {0};
     int rc = take_head(bytes, length, &head, err);
 
+    /* The hashes lie in the file, too, and are copied. */
+    if (rc == 0)
+        rc = spend(&memory, length + head.body + head.hashes * TRANSFER_HASH_BYTES, err);
     if (rc == 0)
         rc = unpack(bytes + PLAN_HEAD_BYTES, &head, &unpacked, err);
     if (rc < 0)
@@ -390,17 +406,17 @@ static int take_plan(const uint8_t *bytes, size_t length, struct transfer_plan *
     rc = plan_check_head(plan, err);
     if (rc < 0)
         return rc;
-    rc = take_all_extents(&body, plan, err);
+    rc = take_all_extents(&body, plan, &memory, err);
     if (rc == 0)
         rc = take_hashes(&rest, plan, head.hashes, err);
     return rc == 0 ? plan_check(plan, err) : rc;
 }
 
-int transfer_plan_decode(const void *bytes, size_t length, const char *what,
-                         struct transfer_plan *ret_plan, struct error *err)
+int transfer_plan_decode_within(const void *bytes, size_t length, const char *what, uint64_t memory,
+                                struct transfer_plan *ret_plan, struct error *err)
 {
     struct transfer_plan plan = {0};
-    int rc = take_plan(bytes, length, &plan, err);
+    int rc = take_plan(bytes, length, memory, &plan, err);
 
     if (rc < 0) {
         transfer_plan_release(&plan);
@@ -408,4 +424,10 @@ int transfer_plan_decode(const void *bytes, size_t length, const char *what,
     }
     *ret_plan = plan;
     return 0;
+}
+
+int transfer_plan_decode(const void *bytes, size_t length, const char *what,
+                         struct transfer_plan *ret_plan, struct error *err)
+{
+    return transfer_plan_decode_within(bytes, length, what, UINT64_MAX, ret_plan, err);
 }

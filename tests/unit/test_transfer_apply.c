@@ -388,12 +388,32 @@ static void nothing_to_build(void **state)
     release(&made);
 }
 
+/* Each would do by itself. */
+static void memory_of_all_images(void **state)
+{
+    uint64_t pieces = transfer_apply_memory() / TRANSFER_HASH_BYTES;
+    struct transfer_apply_result result;
+    struct error err = {""};
+    struct made made;
+
+    (void)state;
+    make(&made, 2, MIB);
+    finish(&made);
+    made.images[0].virtual_size = made.images[1].virtual_size = pieces / 5 * 3 * MIB;
+    assert_int_equal(apply(&made, 1, &result, &err), -ENOMEM);
+    assert_non_null(strstr(err.text, made.images[1].path));
+    assert_non_null(strstr(err.text, "more than a quarter of this host's memory"));
+    transfer_apply_result_release(&result);
+    release(&made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_near_and_far),       cmocka_unit_test(replicates_over_borders),
         cmocka_unit_test(content_has_the_last_word), cmocka_unit_test(only_what_fails_is_listed),
         cmocka_unit_test(donors_of_the_index_only),  cmocka_unit_test(nothing_to_build),
+        cmocka_unit_test(memory_of_all_images),
     };
 
     return cmocka_run_group_tests(tests, begin, end);

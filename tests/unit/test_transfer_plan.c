@@ -523,6 +523,30 @@ static void test_bodies_that_lie(void **unused)
     free(bytes);
 }
 
+/* A few bytes may say that they become gigabytes: they are counted before they are taken. */
+static void test_memory_is_counted(void **unused)
+{
+    struct transfer_plan plan = {0};
+    struct error err = {""};
+    size_t length = 0;
+    uint8_t *bytes = encoded(&length);
+    uint64_t body = get_u64(bytes + 24), needed;
+
+    (void)unused;
+    assert_int_equal(transfer_plan_decode(bytes, length, "p", &plan, &err), 0);
+    needed = length + body + transfer_plan_memory(&plan);
+    assert_true(transfer_plan_memory(&plan) > plan.hash_count * TRANSFER_HASH_BYTES);
+    transfer_plan_release(&plan);
+    assert_int_equal(transfer_plan_decode_within(bytes, length, "p", needed, &plan, &err), 0);
+    transfer_plan_release(&plan);
+    for (uint64_t memory = 0; memory < needed; memory += memory < length + body ? 1 : 7) {
+        assert_int_equal(transfer_plan_decode_within(bytes, length, "p", memory, &plan, &err),
+                         -ENOMEM);
+        assert_string_equal(err.text, "p: is too large for the memory of this host");
+    }
+    free(bytes);
+}
+
 /* 40000 extents as they come: hardly more than a byte each, but for what cannot be foreseen. */
 static void test_plans_are_small(void **unused)
 {
@@ -571,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_every_bit_that_flips_is_seen),
         cmocka_unit_test(test_heads_that_lie),
         cmocka_unit_test(test_bodies_that_lie),
+        cmocka_unit_test(test_memory_is_counted),
         cmocka_unit_test(test_plans_are_small),
     };
 
