@@ -131,5 +131,10 @@ bool image_is_made_up(int fd);
  * replaced, cut short or removed since the open.
  */
 int image_check_unchanged(struct image *image, struct error *err);
+/*
+ * The same, but owner and mode may change (the change time is not looked at):
+ * libvirt gives an image to QEMU while somebody else still reads it.
+ */
+int image_check_content(struct image *image, struct error *err);
 
 #endif

@@ -143,11 +143,12 @@ static int carry_out(struct apply *apply, struct error *err)
     rc = apply_files_plan(&apply->files, apply->vm.plan_sha256, &apply->plan, err);
     if (rc == 0)
         rc = apply_check(apply->config, &apply->vm, &apply->plan, err);
-    if (rc == 0)
+    if (rc == 0) {
         rc = build(apply, err);
-    if (rc == -ESTALE)
-        rc = list_failed(apply, err);
-    else if (rc == -ECANCELED)
+        if (rc == -ESTALE)
+            rc = list_failed(apply, err);
+    }
+    if (rc == -ECANCELED)
         error_set(err, rc, "building its disks was cancelled");
     if (rc < 0)
         string_copy(apply->progress.message, sizeof(apply->progress.message), err->text);

@@ -388,10 +388,10 @@ void image_chain_release(struct image_chain *chain)
     *chain = (struct image_chain){0};
 }
 
-int image_chain_check(const struct image_chain *chain, struct error *err)
+int image_chain_check(const struct image_chain *chain, bool content_only, struct error *err)
 {
     for (size_t i = 0; i < chain->count; i++) {
-        int rc = image_file_check(&chain->files[i], err);
+        int rc = image_file_check(&chain->files[i], content_only, err);
 
         if (rc < 0)
             return rc;

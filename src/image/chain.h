@@ -41,8 +41,8 @@ int image_chain_open(const char *path, const struct image_options *options,
                      struct image_chain *ret_chain, struct error *err);
 void image_chain_release(struct image_chain *chain);
 
-/* -ESTALE, naming the file, when one is not what it was. */
-int image_chain_check(const struct image_chain *chain, struct error *err);
+/* -ESTALE, naming the file, when one is not what it was; `content_only`: see image_file_check(). */
+int image_chain_check(const struct image_chain *chain, bool content_only, struct error *err);
 
 /* -ESTALE when a file is now shorter than it was: looks at descriptors only, cheap. */
 int image_chain_check_sizes(const struct image_chain *chain, struct error *err);
@@ -72,7 +72,8 @@ struct image_permit {
  */
 int image_file_open(const char *name, const struct image_permit *permit, int *ret_fd,
                     struct image_layer *ret_layer, struct error *err);
-int image_file_check(const struct image_layer *layer, struct error *err);
+/* `content_only`: owner and mode may have changed. */
+int image_file_check(const struct image_layer *layer, bool content_only, struct error *err);
 bool image_file_is_locked(int fd);
 
 /* A descriptor of 10 or above for the same file, closed on exec; `fd` is closed in any case. */

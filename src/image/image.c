@@ -158,5 +158,10 @@ int image_read(struct image *image, uint64_t offset, size_t length, void *buffer
 
 int image_check_unchanged(struct image *image, struct error *err)
 {
-    return image_chain_check(&image->chain, err);
+    return image_chain_check(&image->chain, false, err);
+}
+
+int image_check_content(struct image *image, struct error *err)
+{
+    return image_chain_check(&image->chain, true, err);
 }

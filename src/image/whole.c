@@ -219,7 +219,7 @@ int image_chain_check_whole(const struct image_chain *chain, struct error *err)
         /* Whoever writes it meanwhile makes tables and file differ for a moment. */
         if (rc == -EBADMSG && image_file_is_locked(chain->fds[i]))
             rc = 0;
-        if (rc == -EBADMSG && image_file_check(&chain->files[i], err) < 0)
+        if (rc == -EBADMSG && image_file_check(&chain->files[i], false, err) < 0)
             rc = -ESTALE;
         if (rc < 0)
             return rc;

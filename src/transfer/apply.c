@@ -115,6 +115,7 @@ static int say_failed(struct apply *apply, struct error *err)
     struct transfer_failed *failed = &apply->result->failed;
     uint64_t bytes = 0;
 
+    apply->listed = true;
     if (failed->count > 0)
         qsort(failed->extents, failed->count, sizeof(*failed->extents), compare_extents);
     if (failed->part_count > 0)
@@ -271,6 +272,9 @@ int transfer_apply(const struct transfer_plan *plan, const struct transfer_apply
     pthread_cond_init(&apply.wanted, &attributes);
     pthread_condattr_destroy(&attributes);
     rc = carry_out(&apply, err);
+    /* A file system, too, may say so: of files that others took away. */
+    if (rc == -ESTALE && !apply.listed)
+        rc = -EIO;
     if (rc == 0 && options->progress != NULL)
         options->progress(options->context, apply.total, apply.total);
     end(&apply);

@@ -87,6 +87,7 @@ struct apply {
     int incoming;               /* -1: none */
     struct transfer_part_reader *parts;
     bool *part_seen; /* it was read, or it failed; under the mutex */
+    bool listed;     /* it fails with a list of what does not hold */
     uint64_t total;  /* bytes of extents to be built */
     double ticked_s;
     atomic_bool halted; /* all threads end as soon as they can */

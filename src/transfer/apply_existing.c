@@ -59,6 +59,12 @@ static int other_content(const struct transfer_image *plan, struct error *err)
     return error_set(err, -EEXIST, "%s is there with other content", plan->path);
 }
 
+/* It was cut short; -ESTALE is for what the source can send anew. */
+static int not_stale(int rc)
+{
+    return rc == -ESTALE ? -EEXIST : rc;
+}
+
 static int read_piece(struct apply_worker *worker, struct error *err)
 {
     struct apply_image *image = &worker->apply->images[worker->image];
@@ -73,7 +79,7 @@ static int read_piece(struct apply_worker *worker, struct error *err)
         int rc = image_next_extent(image->existing, offset, &extent, err);
 
         if (rc < 0)
-            return rc;
+            return not_stale(rc);
         length = extent.length < end - offset ? (size_t)extent.length : (size_t)(end - offset);
         if (plan->backing != NULL &&
             !is_covered_alike(plan, offset, length, extent.kind != IMAGE_HOLE))
@@ -83,7 +89,7 @@ static int read_piece(struct apply_worker *worker, struct error *err)
         else
             memset(to, 0, length);
         if (rc < 0)
-            return rc;
+            return not_stale(rc);
         data = data || extent.kind == IMAGE_DATA;
         offset += length;
     }
@@ -109,7 +115,7 @@ int apply_existing_check(struct apply *apply, struct error *err)
         transfer_content_value(&image->content, value);
         if (memcmp(value, image->plan->content, sizeof(value)) != 0)
             rc = other_content(image->plan, err);
-        else if (image_check_unchanged(image->existing, err) < 0)
+        else if (image_check_content(image->existing, err) < 0)
             rc = -EEXIST;
     }
     return rc;

@@ -15,6 +15,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -407,6 +409,102 @@ static void memory_of_all_images(void **state)
     release(&made);
 }
 
+/* ---- images that are there, and what others do to them meanwhile ------------------------- */
+
+#define SHARED_BYTES (48 * MIB)
+
+struct meddler {
+    const char *path;
+    void (*meddle)(const char *path);
+    atomic_bool ended;
+    pthread_t thread;
+};
+
+/* Who compares it has it open twice: to hold it, and to read it. */
+static bool is_opened(const char *path)
+{
+    struct stat wanted, status;
+    unsigned count = 0;
+
+    if (stat(path, &wanted) < 0)
+        return false;
+    for (int fd = 3; fd < 64; fd++)
+        count += fstat(fd, &status) == 0 && status.st_ino == wanted.st_ino;
+    return count > 1;
+}
+
+static void *run_meddler(void *argument)
+{
+    struct meddler *meddler = argument;
+
+    while (!atomic_load(&meddler->ended)) {
+        if (is_opened(meddler->path))
+            meddler->meddle(meddler->path);
+    }
+    return NULL;
+}
+
+static void give_away(const char *path)
+{
+    chmod(path, 0640);
+    chmod(path, 0600);
+}
+
+static void cut_short(const char *path)
+{
+    assert_int_equal(truncate(path, 3 * 4096), 0);
+}
+
+/* An image that is there and has the content, while somebody does that to it. */
+static int apply_meddled(void (*meddle)(const char *path), struct error *err)
+{
+    struct meddler meddler = {.meddle = meddle};
+    struct transfer_apply_result result;
+    struct made made;
+    size_t listed;
+    int fd, rc;
+
+    make(&made, 1, SHARED_BYTES);
+    memset(made.expected[0], 0x5a, SHARED_BYTES);
+    finish(&made);
+    made.images[0].may_exist = true;
+    fd = open(made.images[0].path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, made.expected[0], SHARED_BYTES), SHARED_BYTES);
+    close(fd);
+    meddler.path = made.images[0].path;
+    assert_int_equal(pthread_create(&meddler.thread, NULL, run_meddler, &meddler), 0);
+    rc = apply(&made, 1, &result, err);
+    atomic_store(&meddler.ended, true);
+    pthread_join(meddler.thread, NULL);
+    assert_int_equal(result.made_count, 0);
+    listed = result.failed.count + result.failed.part_count;
+    assert_int_equal(listed, 0);
+    if (rc < 0)
+        assert_non_null(strstr(err->text, made.images[0].path));
+    transfer_apply_result_release(&result);
+    release(&made);
+    return rc;
+}
+
+/* libvirt does so when it starts another VM that lies on it. */
+static void an_image_that_is_given_away(void **state)
+{
+    struct error err = {""};
+
+    (void)state;
+    assert_int_equal(apply_meddled(give_away, &err), 0);
+}
+
+/* What is cut short is nothing that the source could send. */
+static void an_image_that_is_cut_short(void **state)
+{
+    struct error err = {""};
+
+    (void)state;
+    assert_int_equal(apply_meddled(cut_short, &err), -EEXIST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +512,8 @@ int main(void)
         cmocka_unit_test(content_has_the_last_word), cmocka_unit_test(only_what_fails_is_listed),
         cmocka_unit_test(donors_of_the_index_only),  cmocka_unit_test(nothing_to_build),
         cmocka_unit_test(memory_of_all_images),
+        cmocka_unit_test(an_image_that_is_given_away),
+        cmocka_unit_test(an_image_that_is_cut_short),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
