@@ -11,6 +11,9 @@
 
 #include "setmov/transfer_plan.h"
 
+/* Longer than the hook's patience (GATE_SILENCE_S), so that it ends who hangs before. */
+#define TRANSFER_LOCK_PATIENCE_S 900
+
 struct transfer_apply_options {
     const char *incoming;           /* directory of the parts */
     const char *index;              /* this host's fingerprints: donors are found there only */
@@ -20,9 +23,15 @@ struct transfer_apply_options {
     size_t directory_count;
     uint64_t lease_s;             /* how long what was made waits for its VM */
     uint64_t space_reserve_bytes; /* stay free in the images' file systems */
-    const uint8_t *key;           /* of the plan's digests; NULL */
     unsigned threads;             /* 0: one a processor, at most 8 */
+    unsigned lock_patience_s;     /* with another run that builds an image and gets no further; 0:
+                                     TRANSFER_LOCK_PATIENCE_S */
     void (*progress)(void *context, uint64_t done, uint64_t total); /* may be NULL */
+    /*
+     * At most ten times a second, and only where it got further since: something was
+     * opened, read, built or written, or it waits for another run. May be NULL.
+     */
+    void (*moved)(void *context);
     bool (*stopped)(void *context); /* asked about ten times a second; may be NULL */
     void *context;
 };
@@ -46,8 +55,9 @@ uint64_t transfer_apply_memory(void);
 /*
  * -ESTALE: donors or parts do not hold, all of them are in `failed`; -EEXIST: a
  * name is taken (by something else, where the image may exist); -EACCES: a path
- * outside the directories; -ELOOP; -ENOSPC; -EBADMSG: the content is not what
- * the plan says though every extent was; -ECANCELED. On failure nothing has a
+ * outside the directories; -ELOOP; -ENOSPC; -ETIMEDOUT: another run that
+ * builds an image gets no further; -EBADMSG: the content is not what the plan
+ * says though every extent was; -ECANCELED. On failure nothing has a
  * name that it did not have. `ret_result` is released by the caller in any case.
  */
 int transfer_apply(const struct transfer_plan *plan, const struct transfer_apply_options *options,

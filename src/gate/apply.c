@@ -52,13 +52,15 @@ static void take_progress(void *context, uint64_t done, uint64_t total)
 {
     struct apply *apply = context;
 
-    /* Before it knows how much there is, it waits for other builds, and reads what is there. */
-    if (done != apply->progress.bytes_done || total == 0)
-        beat(apply);
     apply->progress.bytes_done = done;
     apply->progress.bytes_total = total;
     if (done == total || clock_monotonic_s() - apply->told_s >= TELL_S)
         tell(apply);
+}
+
+static void take_move(void *context)
+{
+    beat(context);
 }
 
 static bool is_stopped(void *context)
@@ -80,7 +82,7 @@ static int state_path(const struct config *config, const char *name, char **ret_
     return error_set(err, -ENOMEM, "out of memory");
 }
 
-static int build_with_key(struct apply *apply, const uint8_t *key, struct error *err)
+static int build(struct apply *apply, struct error *err)
 {
     const struct config *config = apply->config;
     CLEANUP(cleanup_free) char *leases = NULL;
@@ -92,8 +94,8 @@ static int build_with_key(struct apply *apply, const uint8_t *key, struct error 
         .directory_count = config->hook.directories.count,
         .lease_s = TRANSFER_LEASE_S,
         .space_reserve_bytes = config->choose.space_reserve_bytes,
-        .key = key,
         .progress = take_progress,
+        .moved = take_move,
         .stopped = is_stopped,
         .context = apply,
     };
@@ -107,20 +109,6 @@ static int build_with_key(struct apply *apply, const uint8_t *key, struct error 
     options.locks = locks;
     begin_phase(apply, TRANSFER_BUILDING);
     return transfer_apply(&apply->plan, &options, &apply->result, err);
-}
-
-static int build(struct apply *apply, struct error *err)
-{
-    uint8_t key[DIGEST_KEY_BYTES];
-    int rc;
-
-    if (apply->config->setmov.digest != CONFIG_DIGEST_KEYED)
-        return build_with_key(apply, NULL, err);
-    rc = fingerprint_key_read(apply->config->setmov.key_file, key, err);
-    if (rc == 0)
-        rc = build_with_key(apply, key, err);
-    explicit_bzero(key, sizeof(key));
-    return rc;
 }
 
 /* The source reads the list, and sends what is on it. */

@@ -11,6 +11,23 @@
 
 #define TICK_S 0.1
 
+void apply_moved(struct apply *apply)
+{
+    atomic_fetch_add(&apply->moves, 1);
+}
+
+static void tell_moves(struct apply *apply)
+{
+    uint64_t moves = atomic_load(&apply->moves);
+
+    if (moves == apply->moves_told)
+        return;
+    apply->moves_told = moves;
+    apply_lock_touch(apply);
+    if (apply->options->moved != NULL)
+        apply->options->moved(apply->options->context);
+}
+
 bool apply_tick(struct apply *apply)
 {
     const struct transfer_apply_options *options = apply->options;
@@ -23,6 +40,7 @@ bool apply_tick(struct apply *apply)
     pthread_mutex_lock(&apply->mutex);
     done = apply->done;
     pthread_mutex_unlock(&apply->mutex);
+    tell_moves(apply);
     if (options->progress != NULL)
         options->progress(options->context, done, apply->total);
     if (options->stopped != NULL && options->stopped(options->context))
@@ -90,6 +108,7 @@ static int begin_images(struct apply *apply, struct error *err)
         for (size_t j = 0; j < image->plan->extent_count; j++)
             apply->total += image->plan->extents[j].length;
         rc = image_write_new(image->plan->path, image->root, &options, &image->write, err);
+        apply_moved(apply);
     }
     return rc;
 }
@@ -246,8 +265,10 @@ static int carry_out(struct apply *apply, struct error *err)
         rc = apply_place_find(apply, &apply->images[i], err);
     if (rc == 0)
         rc = apply_lock_all(apply, err);
-    for (size_t i = 0; i < count && rc == 0; i++)
+    for (size_t i = 0; i < count && rc == 0; i++) {
         rc = apply_place_look(apply, &apply->images[i], err);
+        apply_moved(apply);
+    }
     if (rc == 0)
         rc = apply_space_check(apply, err);
     if (rc == 0)

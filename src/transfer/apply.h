@@ -90,6 +90,8 @@ struct apply {
     bool listed;     /* it fails with a list of what does not hold */
     uint64_t total;  /* bytes of extents to be built */
     double ticked_s;
+    uint64_t moves_told;
+    atomic_uint_fast64_t moves; /* steps that were done, of whatever sort */
     atomic_bool halted; /* all threads end as soon as they can */
     atomic_bool broken; /* an extent or a part did not hold */
 
@@ -111,6 +113,8 @@ struct apply {
 
 /* Tells the caller how far it is and asks it, at most ten times a second. False: it shall stop. */
 bool apply_tick(struct apply *apply);
+/* It got a step further: the next tick tells. Any thread. */
+void apply_moved(struct apply *apply);
 /* Sleeps for so long, then apply_tick(). -ECANCELED. */
 int apply_wait(struct apply *apply, struct error *err);
 
@@ -130,6 +134,8 @@ int apply_directory_make(const char *path, struct error *err);
 /* Of all images, in the order of their locks' names. */
 int apply_lock_all(struct apply *apply, struct error *err);
 void apply_unlock_all(struct apply *apply);
+/* Others who wait see that this run gets on. */
+void apply_lock_touch(struct apply *apply);
 
 /* ---- apply_donor.c ---- */
 

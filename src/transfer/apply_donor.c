@@ -145,6 +145,7 @@ bool apply_donor_serve(struct apply *apply)
         make_room(apply);
     pthread_mutex_unlock(&apply->mutex);
     rc = open_donor(apply, number, &image, &why);
+    apply_moved(apply);
     pthread_mutex_lock(&apply->mutex);
     if (rc == 0) {
         donors->all[number].image = image;

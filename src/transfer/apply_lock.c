@@ -54,11 +54,33 @@ static int try_lock(int directory, const char *name, int flags)
     return rc;
 }
 
+/* When whoever has the lock last touched it, and when that was seen. */
+struct watch {
+    struct timespec touched;
+    double seen_s;
+};
+
+static bool is_touched(int directory, const char *name, struct watch *watch, unsigned patience_s)
+{
+    double now_s = clock_monotonic_s();
+    struct stat status = {.st_mtim = {0, 0}}; /* it was given up just now */
+
+    (void)fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW);
+    if (watch->seen_s <= 0 || status.st_mtim.tv_sec != watch->touched.tv_sec ||
+        status.st_mtim.tv_nsec != watch->touched.tv_nsec)
+        *watch = (struct watch){status.st_mtim, now_s};
+    return now_s - watch->seen_s <= patience_s;
+}
+
 static int lock_one(struct apply *apply, int directory, const struct lock_name *name,
                     struct error *err)
 {
+    unsigned patience_s = apply->options->lock_patience_s;
     struct apply_image *image = &apply->images[name->image];
+    struct watch watch = {.seen_s = 0};
 
+    if (patience_s == 0)
+        patience_s = TRANSFER_LOCK_PATIENCE_S;
     for (;;) {
         int fd = try_lock(directory, name->text, O_CREAT), rc;
 
@@ -69,6 +91,12 @@ static int lock_one(struct apply *apply, int directory, const struct lock_name *
         if (fd != -EAGAIN)
             return error_set(err, fd, "%s/%s, the lock of %.200s: %s", apply->options->locks,
                              name->text, image->plan->path, strerror(-fd));
+        if (!is_touched(directory, name->text, &watch, patience_s))
+            return error_set(err, -ETIMEDOUT,
+                             "%s is being built by another migration, which has not got on for "
+                             "%u s",
+                             image->plan->path, patience_s);
+        apply_moved(apply);
         rc = apply_wait(apply, err);
         if (rc < 0)
             return rc;
@@ -153,5 +181,14 @@ void apply_unlock_all(struct apply *apply)
             unlink(path);
         close(image->lock);
         image->lock = -1;
+    }
+}
+
+void apply_lock_touch(struct apply *apply)
+{
+    for (size_t i = 0; apply->images != NULL && i < apply->plan->image_count; i++) {
+        /* Where it cannot be, who waits gives up in the end. */
+        if (apply->images[i].lock >= 0 && futimens(apply->images[i].lock, NULL) < 0)
+            continue;
     }
 }

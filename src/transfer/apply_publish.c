@@ -33,6 +33,7 @@ static int finish_all(struct apply *apply, struct error *err)
         if (!apply_tick(apply))
             return error_set(err, -ECANCELED, "stopped");
         rc = image_write_finish(image->write, err);
+        apply_moved(apply);
         if (rc == 0)
             rc = image_write_identity(image->write, &image->device, &image->inode);
     }

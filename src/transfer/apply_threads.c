@@ -63,6 +63,7 @@ static void *run_worker(void *argument)
         rc = crew->work(worker, &err);
         pthread_mutex_lock(&apply->mutex);
         worker->busy = false;
+        apply_moved(apply);
         if (rc < 0)
             fail(apply, rc, &err);
         for (size_t i = worker->first; i < worker->end; i++)

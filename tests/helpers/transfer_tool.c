@@ -18,8 +18,10 @@
  *
  *   transfer_tool apply PLAN --index DIRECTORY --state DIRECTORY --directory DIRECTORY...
  *                 [--reserve BYTES] [--lease SECONDS] [--threads N] [--stop-at BYTES] [--progress]
+ *                 [--moves] [--lock-patience SECONDS]
  *     parts lie beside the plan, leases and locks below `state`; one line of JSON on standard
- *     output; --progress: "progress DONE TOTAL" on standard error; exit 1 where it fails
+ *     output; --progress: "progress DONE TOTAL" on standard error, --moves: "moved"; exit 1
+ *     where it fails
  */
 #include "setmov/base_new_file.h"
 #include "setmov/catalog.h"
@@ -312,7 +314,7 @@ static int command_show(const char *path)
 
 struct applying {
     uint64_t stop_at, done;
-    bool show;
+    bool show, show_moves;
 };
 
 static void progress(void *context, uint64_t done, uint64_t total)
@@ -322,6 +324,14 @@ static void progress(void *context, uint64_t done, uint64_t total)
     applying->done = done;
     if (applying->show)
         fprintf(stderr, "progress %" PRIu64 " %" PRIu64 "\n", done, total);
+}
+
+static void moved(void *context)
+{
+    const struct applying *applying = context;
+
+    if (applying->show_moves)
+        fprintf(stderr, "moved\n");
 }
 
 static bool stopped(void *context)
@@ -391,6 +401,8 @@ static int command_apply(int argc, char **argv)
                                           {"threads", required_argument, NULL, 't'},
                                           {"stop-at", required_argument, NULL, 'a'},
                                           {"progress", no_argument, NULL, 'p'},
+                                          {"moves", no_argument, NULL, 'm'},
+                                          {"lock-patience", required_argument, NULL, 'L'},
                                           {NULL, 0, NULL, 0}};
     struct applying applying = {.stop_at = UINT64_MAX};
     const char *directories[MOST], *state = ".";
@@ -398,9 +410,10 @@ static int command_apply(int argc, char **argv)
                                              .directories = directories,
                                              .lease_s = 3600,
                                              .progress = progress,
+                                             .moved = moved,
                                              .stopped = stopped,
                                              .context = &applying};
-    uint64_t threads = 0;
+    uint64_t threads = 0, patience = 0;
     bool good = true;
     int option;
 
@@ -417,14 +430,19 @@ static int command_apply(int argc, char **argv)
             good = good && parse_u64(optarg, &options.lease_s) == 0;
         else if (option == 't')
             good = good && parse_u64(optarg, &threads) == 0;
+        else if (option == 'L')
+            good = good && parse_u64(optarg, &patience) == 0;
         else if (option == 'a')
             good = good && parse_u64(optarg, &applying.stop_at) == 0;
         else if (option == 'p')
             applying.show = true;
+        else if (option == 'm')
+            applying.show_moves = true;
         else
             good = false;
     }
     options.threads = (unsigned)threads;
+    options.lock_patience_s = (unsigned)patience;
     if (!good || optind != argc - 1)
         return 2;
     return apply_plan(argv[optind], &options, state);

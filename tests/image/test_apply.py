@@ -3,9 +3,12 @@
 """Plans carried out: images equal to their sources, made of donors, of parts and of themselves, with leases."""
 
 import errno
+import fcntl
+import hashlib
 import json
 import os
 import random
+import signal
 import subprocess
 import time
 
@@ -220,6 +223,92 @@ def cancelled(work):
     assert json.loads(output)["rc"] == 0, output
 
 
+def lines_of(process, word, count):
+    """So many more of its lines on standard error that begin with that word; all lines up to then."""
+    lines = []
+    while sum(line.startswith(word) for line in lines) < count:
+        line = process.stderr.readline()
+        assert line, f"it ended: {lines}"
+        lines.append(line)
+    return lines
+
+
+def another_run_has_the_image(work):
+    """It waits as long as the other one gets on, and no longer."""
+    host = Host(work)
+    make_golden(host)
+    top = plan_clone(host, "one", 1)
+    (host.state / "locks").mkdir()
+    path = host.state / "locks" / (hashlib.sha256(os.fsencode(host.images / "golden.qcow2")).hexdigest()[:32] + ".lock")
+    for touched in (False, True):
+        lock = open(path, "wb")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(host.command("--progress", "--moves", "--lock-patience", 2, name="one"),
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(40 if touched else 0):  # four seconds of its ticks
+            assert any(line == "moved\n" for line in lines_of(process, "progress", 1)), "waiting is no standstill"
+            os.utime(lock.fileno())
+        if touched:
+            lock.close()
+        answer = json.loads(process.communicate(timeout=BOUND)[0])
+        lock.close()
+        assert answer["rc"] == (0 if touched else errno.ETIMEDOUT), answer
+        if not touched:
+            assert "golden.qcow2 is being built by another migration, which has not got on for 2 s" in answer["error"], answer
+            assert os.listdir(host.images) == []
+    same_as_source(host, top, "qcow2", host.source / "one.qcow2", "qcow2")
+
+
+def lock_is_touched(work):
+    """Who waits for this run sees that it gets on."""
+    host = Host(work)
+    big_plan(host)
+    process = until_it_builds(host)
+    path, = (host.state / "locks").iterdir()
+    status = os.stat(path)
+    wait_for("a touch", lambda: process.poll() is not None or os.stat(path).st_mtime_ns > status.st_mtime_ns)
+    assert process.poll() is None, "it ended before"
+    process.kill()
+    process.communicate(timeout=BOUND)
+
+
+def image_that_hangs(work):
+    """While nothing can be read of an image that is there, it does not get on."""
+    host = Host(work)
+    make_golden(host)
+    # What compresses, and is compressed, is read through qemu-nbd.
+    write_at(host.source / "golden.raw", [(0, blocks(8, 4096).hex().encode())], 32 * MIB)
+    run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", host.source / "golden.raw", host.source / "golden.qcow2")
+    top = plan_clone(host, "one", 1)
+    golden = host.images / "golden.qcow2"
+    run("qemu-img", "convert", "-c", "-f", "qcow2", "-O", "qcow2", host.source / "golden.qcow2", golden)
+    process = subprocess.Popen(host.command("--progress", "--moves", name="one"), stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    servers = []
+
+    def found():
+        servers[:] = [pid for pid in children(process.pid) if comm(pid) == "qemu-nbd"]
+        return servers or process.poll() is not None
+
+    wait_for("its server", found)
+    os.kill(servers[0], signal.SIGSTOP)
+    lines_of(process, "progress", 3)
+    still = lines_of(process, "progress", 10)
+    os.kill(servers[0], signal.SIGCONT)
+    assert "moved\n" not in still, still
+    assert "moved\n" in lines_of(process, "moved", 1)
+    answer = json.loads(process.communicate(timeout=BOUND)[0])
+    assert answer["rc"] == 0 and answer["made"] == [str(top)], answer
+
+
+def comm(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+            return file.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def all_or_none(work):
     """A name that is taken at the last moment costs the others theirs."""
     host = Host(work)
@@ -237,4 +326,4 @@ def all_or_none(work):
 if __name__ == "__main__":
     need("qemu-img", "qemu-io", "qemu-nbd")
     main([raw_and_qcow2, identical_image_is_there, many_replicates, linked_clones, overlay_that_exists,
-          golden_twice_at_once, killed, cancelled, all_or_none])
+          golden_twice_at_once, another_run_has_the_image, lock_is_touched, image_that_hangs, killed, cancelled, all_or_none])
