@@ -45,6 +45,11 @@ static int take_disk(const struct transfer_plan *plan, const struct vm_incoming_
         return error_set(err, -EINVAL, "its disk %s, %s, is %s, but %.20s in its plan",
                          disk->target, words_path(disk->path).text, disk->format,
                          plan->images[image].format);
+    if (plan->images[image].may_exist)
+        return error_set(err, -EINVAL,
+                         "its disk %s, %s, may be one that is there already, by its plan: the VM "
+                         "would write to another one's",
+                         disk->target, words_path(disk->path).text);
     wanted[image] = true;
     return 0;
 }

@@ -8,6 +8,7 @@
  * Each image has the content of the raw file CONTENT: stretches that the raw image
  * DONOR has at the same place are copied from there, all others sent. "-": none.
  * An image with a BACKING one, which is an earlier one of the plan, is qcow2.
+ * FORMAT,may-exist: one that is there may serve.
  */
 #include "setmov/catalog.h"
 #include "setmov/transfer_plan.h"
@@ -159,6 +160,12 @@ static void add_image(struct transfer_plan *plan, char **words)
     struct transfer_image image = {.path = must(strdup(words[0])),
                                    .format = must(strdup(words[1])),
                                    .virtual_size = content.length};
+    char *comma = strchr(image.format, ',');
+
+    if (comma != NULL) {
+        image.may_exist = strcmp(comma, ",may-exist") == 0;
+        *comma = '\0';
+    }
 
     if (strcmp(words[4], "-") != 0) {
         image.backing = must(strdup(words[4]));

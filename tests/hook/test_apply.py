@@ -237,6 +237,29 @@ class Success(Build):
         subprocess.run(["qemu-img", "convert", "-O", "raw", disk, self.work / "flat"], check=True, timeout=BOUND)
         self.assertEqual((self.work / "flat").read_bytes(), bytes(expected))
 
+    def test_shared_layers(self):
+        """The golden image may be there already, the VM's own layer may not."""
+        golden = self.images / "golden.raw"
+        own = self.work / "own"
+        own.write_bytes(bytes(MIB) + blocks(3, 64) + bytes(len(self.content) - MIB - 64 * 4096))
+        disk = f"{self.images}/vm1.qcow2"
+        golden.write_bytes(self.content)
+        for form, passes in (("qcow2,may-exist", False), ("qcow2", True)):
+            sha256 = self.plan((golden, "raw,may-exist", self.wanted, self.donor, "-"), (disk, form, own, "-", golden))
+            xml = self.planned(sha256, disk=disk).replace("name='qemu' type='raw'", "name='qemu' type='qcow2'")
+            status, err = self.ask(xml)
+            self.assertEqual((status, os.path.exists(disk)), (0, True) if passes else (1, False), err)
+            if not passes:
+                self.assertEqual(err, f"setmov refuses vm1: its disk vda, {shown(disk)}, may be one that is there already, by "
+                                      "its plan: the VM would write to another one's\n")
+        self.assertEqual(len(self.leases()), 1, "one that was there is nobody's to remove")
+
+    def test_without_the_key(self):
+        """What is copied is verified by the plan's own SHA-256; the key tells nothing here."""
+        self.configure("enforce", setmov=f"digest = keyed\nkey-file = {self.work}/no-key")
+        self.assertEqual(self.ask(self.planned(self.plan())), (0, ""))
+        self.is_built()
+
     def test_a_list_of_an_earlier_try_is_gone(self):
         sha256 = self.plan()
         (self.incoming / f"{PLAN_NAME}.failed").write_bytes(b"old")
