@@ -26,6 +26,12 @@ struct image_write_options {
     uint32_t mode; /* of the file; 0: 0600 */
 };
 
+/* What is written takes room in whole units of so many bytes: a cluster; 1 for raw, and where
+   the settings are none that are allowed. Pure. */
+uint64_t image_write_unit(const struct image_write_options *options);
+/* Does image_write_zero() take room, too? Above a backing image, in qcow2 of version 2. Pure. */
+bool image_write_zeroes_are_data(const struct image_write_options *options);
+
 struct image_write;
 
 /*

@@ -64,8 +64,7 @@ static int remote_begin(const struct write_place *place, const struct image_writ
     remote->chain.files = &remote->file;
     remote->chain.count = 1;
     remote->nbd.chain = &remote->chain;
-    remote->zeroes_are_data =
-        options->backing != NULL && !write_settings_knows_zeroes(options->settings);
+    remote->zeroes_are_data = image_write_zeroes_are_data(options);
     remote_init(&remote->nbd, 0, 0);
     rc = begin_server(remote, place, options, err);
     if (rc < 0)

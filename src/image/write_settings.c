@@ -9,6 +9,7 @@
 #define SETTINGS_MOST ((size_t)512)
 #define USUAL_CLUSTER ((uint64_t)65536)
 #define CLUSTER_PARTS 32 /* with extended_l2 */
+#define VDI_BLOCK     ((uint64_t)1048576)
 
 struct setting {
     const char *format, *key;
@@ -129,4 +130,19 @@ bool write_settings_knows_zeroes(const char *settings)
 
     return !find_value(settings, "compat", &value) ||
            !(text_equals(value, "0.10") || text_equals(value, "v2"));
+}
+
+uint64_t image_write_unit(const struct image_write_options *options)
+{
+    if (strcmp(options->format, "raw") == 0 ||
+        write_settings_check(options->format, options->settings, NULL) < 0)
+        return 1;
+    if (strcmp(options->format, "vdi") == 0)
+        return VDI_BLOCK;
+    return write_settings_cluster(options->settings);
+}
+
+bool image_write_zeroes_are_data(const struct image_write_options *options)
+{
+    return options->backing != NULL && !write_settings_knows_zeroes(options->settings);
 }

@@ -95,11 +95,7 @@ static int begin_images(struct apply *apply, struct error *err)
 
     for (size_t i = 0; i < apply->plan->image_count && rc == 0; i++) {
         struct apply_image *image = &apply->images[i];
-        const struct image_write_options options = {.format = image->plan->format,
-                                                    .virtual_size = image->plan->virtual_size,
-                                                    .backing = image->plan->backing,
-                                                    .backing_format = image->plan->backing_format,
-                                                    .settings = image->plan->settings};
+        const struct image_write_options options = apply_write_options(image->plan);
 
         if (image->existing != NULL)
             continue;

@@ -187,6 +187,15 @@ int apply_lease_prolong(const struct apply *apply, const struct apply_image *ima
 
 int apply_publish(struct apply *apply, struct error *err);
 
+static inline struct image_write_options apply_write_options(const struct transfer_image *image)
+{
+    return (struct image_write_options){.format = image->format,
+                                        .virtual_size = image->virtual_size,
+                                        .backing = image->backing,
+                                        .backing_format = image->backing_format,
+                                        .settings = image->settings};
+}
+
 static inline const struct transfer_image *apply_worker_plan(const struct apply_worker *worker)
 {
     return &worker->apply->plan->images[worker->image];

@@ -232,13 +232,26 @@ int apply_place_look(struct apply *apply, struct apply_image *image, struct erro
 
 /* ---- room ------------------------------------------------------------------------------ */
 
-static uint64_t data_bytes(const struct transfer_image *image)
+/* Of all blocks of the file system, or clusters of the image, in which something is written. */
+static uint64_t room_for(const struct transfer_image *image, uint64_t block)
 {
-    uint64_t bytes = 0;
+    const struct image_write_options options = apply_write_options(image);
+    bool zeroes = image_write_zeroes_are_data(&options);
+    uint64_t unit = image_write_unit(&options), units = 0, next = 0;
 
-    for (size_t i = 0; i < image->extent_count; i++)
-        bytes += image->extents[i].kind != TRANSFER_ZERO ? image->extents[i].length : 0;
-    return bytes;
+    unit = unit > block ? unit : block;
+    for (size_t i = 0; i < image->extent_count; i++) {
+        const struct transfer_extent *extent = &image->extents[i];
+        uint64_t first = extent->offset / unit, end;
+
+        if (extent->kind == TRANSFER_ZERO && !zeroes)
+            continue;
+        end = (extent->offset + extent->length - 1) / unit + 1;
+        first = first > next ? first : next; /* the extent before it may end in the same one */
+        units += end - first;
+        next = end;
+    }
+    return units * unit;
 }
 
 int apply_space_check(const struct apply *apply, struct error *err)
@@ -259,12 +272,12 @@ int apply_space_check(const struct apply *apply, struct error *err)
         uint64_t needed = 0, free_bytes, reserve = apply->options->space_reserve_bytes;
         struct statvfs space;
 
-        for (size_t j = 0; j < count; j++) {
-            if (devices[j] == devices[i] && apply->images[j].existing == NULL)
-                needed += data_bytes(apply->images[j].plan);
-        }
         if (fstatvfs(apply->images[i].directory, &space) < 0)
             return error_set(err, -errno, "%s: %s", apply->images[i].plan->path, strerror(errno));
+        for (size_t j = 0; j < count; j++) {
+            if (devices[j] == devices[i] && apply->images[j].existing == NULL)
+                needed += room_for(apply->images[j].plan, space.f_frsize);
+        }
         free_bytes = (uint64_t)space.f_bavail * space.f_frsize;
         if (needed > 0 && (needed > free_bytes || reserve > free_bytes - needed))
             return error_set(err, -ENOSPC,

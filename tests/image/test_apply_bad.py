@@ -313,6 +313,30 @@ def room(work):
     assert done.returncode == 1 and f'"rc":{errno.ENOSPC},' in done.stdout and "large.raw" in done.stdout, done.stdout
 
 
+def room_by_clusters(work):
+    """A cluster is written whole, and once; zeroes of old layers are written as well."""
+    host = Host(work)
+    (work / "index").mkdir()
+    cluster = 2 * MIB
+    pieces = [(at, blocks(at, 1)) for at in (0, 8 * BLOCK, cluster + BLOCK, 4 * cluster - BLOCK, 4 * cluster)]
+    write_at(host.source / "disk.raw", pieces, 16 * MIB)
+    for settings, needed in (("cluster_size=2097152", 4 * cluster), ("cluster_size=65536", 4 * 65536)):
+        run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-o", settings, host.source / "disk.raw",
+            host.source / "disk.qcow2")
+        host.plan((host.source / "disk.qcow2", host.images / "disk.qcow2", "format=qcow2"), donors=False)
+        host.refuses(errno.ENOSPC, f" {needed} bytes are needed", options=("--reserve", 1 << 60))
+    golden, top = host.images / "golden.qcow2", host.images / "top.qcow2"
+    for compat, needed in (("1.1", 65536), ("0.10", 3 * 65536)):
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-o", f"compat={compat}", "-b", host.source / "disk.qcow2", "-F",
+            "qcow2", host.source / "top.qcow2")
+        run("qemu-io", "-f", "qcow2", "-c", "write -P 7 64k 64k", "-c", "write -P 0 1M 128k", host.source / "top.qcow2")
+        host.plan((host.source / "disk.qcow2", golden, "format=qcow2", "may-exist"),
+                  (host.source / "top.qcow2", top, "format=qcow2", f"backing={golden}", "backing-format=qcow2"),
+                  donors=False)
+        run("cp", host.source / "disk.qcow2", golden)
+        host.refuses(errno.ENOSPC, f" {needed} bytes are needed", options=("--reserve", 1 << 60))
+
+
 def in_tmpfs(host, size):
     script = f"""mount -t tmpfs -o size={size} none {host.images} && exec "$@" """
     return ["unshare", "--mount", "sh", "-c", script, "sh"]
@@ -353,6 +377,7 @@ def disk_fills_up(work):
 
 
 if __name__ == "__main__":
-    need("qemu-img", "qemu-nbd")
+    need("qemu-img", "qemu-io", "qemu-nbd")
     main([donor_changed, donor_cut_short, donor_is_no_more, donor_lost_or_written_meanwhile, index_lies, planted_md5,
-          parts_damaged, all_failures_at_once, names_that_are_taken, paths_that_lead_outside, room, disk_fills_up])
+          parts_damaged, all_failures_at_once, names_that_are_taken, paths_that_lead_outside, room, room_by_clusters,
+          disk_fills_up])

@@ -56,6 +56,21 @@ static void settings_are_understood(void **state)
     assert_int_equal(write_settings_cluster("compat=1.1,cluster_size=4096"), 4096);
     assert_int_equal(write_settings_cluster("extended_l2=on,cluster_size=131072"), 4096);
     assert_int_equal(write_settings_cluster("extended_l2=on"), 2048);
+    assert_int_equal(image_write_unit(&(struct image_write_options){.format = "raw"}), 1);
+    assert_int_equal(image_write_unit(&(struct image_write_options){.format = "qcow2"}), 65536);
+    assert_int_equal(image_write_unit(&(struct image_write_options){.format = "vdi"}), 1 << 20);
+    assert_int_equal(image_write_unit(&(struct image_write_options){
+                         .format = "qcow2", .settings = "cluster_size=2097152"}),
+                     2 << 20);
+    assert_int_equal(image_write_unit(&(struct image_write_options){
+                         .format = "qcow2", .settings = "cluster_size=0"}),
+                     1);
+    assert_true(image_write_zeroes_are_data(&(struct image_write_options){
+        .format = "qcow2", .backing = "/b", .settings = "compat=0.10"}));
+    assert_false(image_write_zeroes_are_data(
+        &(struct image_write_options){.format = "qcow2", .backing = "/b"}));
+    assert_false(image_write_zeroes_are_data(
+        &(struct image_write_options){.format = "qcow2", .settings = "compat=0.10"}));
     assert_true(write_settings_knows_zeroes(NULL));
     assert_true(write_settings_knows_zeroes("compat=1.1"));
     assert_false(write_settings_knows_zeroes("cluster_size=512,compat=0.10"));
