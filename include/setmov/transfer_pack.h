@@ -77,7 +77,10 @@ struct transfer_part_reader;
 int transfer_part_reader_new(int directory, const struct transfer_part *parts, size_t count,
                              uint64_t memory_bytes, struct transfer_part_reader **ret_reader,
                              struct error *err);
-/* -ENOENT: it is not there; -EBADMSG: it is not what its name says. For good. */
+/* Before the first one is read: no more than so many bytes are decompressed, those of parts that
+   are not kept each time anew. */
+void transfer_part_reader_limit(struct transfer_part_reader *reader, uint64_t bytes);
+/* -ENOENT: it is not there; -EBADMSG: it is not what its name says. For good. -EFBIG: the limit. */
 int transfer_part_read(struct transfer_part_reader *reader, uint32_t part, uint64_t from,
                        void *ret_bytes, size_t length, struct error *err);
 void transfer_part_reader_free(struct transfer_part_reader *reader); /* NULL is fine */

@@ -234,7 +234,8 @@ void program_stop(struct program *program)
 
     if (program == NULL)
         return;
-    /* It writes no file, so there is nothing to wait for. A disk that hangs may hold it. */
+    /* What it writes was flushed before, or is given up: nothing is waited for. A disk that hangs
+       may hold it. */
     if (program->pid > 0)
         (void)kill(program->pid, SIGKILL);
     for (int waited = 0; waited < STOP_MS && program->pid > 0; waited++) {

@@ -10,6 +10,9 @@
 #include <unistd.h>
 
 #define TICK_S 0.1
+/* Parts are decompressed as often as that needs: so many times what is sent, and so much more. */
+#define PARTS_TIMES 16
+#define PARTS_MORE  ((uint64_t)1 << 40)
 
 void apply_moved(struct apply *apply)
 {
@@ -166,13 +169,36 @@ static int build(struct apply *apply, struct error *err)
 
 /* ---- begin and end -------------------------------------------------------------------- */
 
+/*
+ * Extents and parts come in the order of the images: each part is needed for a
+ * while. Parts of an earlier try are wanted here and there. But what wants another
+ * one with each extent would keep the hook for days.
+ */
+static uint64_t parts_most(const struct transfer_plan *plan)
+{
+    uint64_t sent = 0;
+
+    for (size_t i = 0; i < plan->image_count; i++) {
+        for (size_t j = 0; j < plan->images[i].extent_count; j++) {
+            if (plan->images[i].extents[j].kind == TRANSFER_SENT)
+                sent += plan->images[i].extents[j].length;
+        }
+    }
+    return PARTS_TIMES * sent + PARTS_MORE;
+}
+
 static int begin_parts(struct apply *apply, struct error *err)
 {
+    int rc;
+
     apply->incoming = open(apply->options->incoming, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (apply->incoming < 0)
         return error_set(err, -errno, "%s: %s", apply->options->incoming, strerror(errno));
-    return transfer_part_reader_new(apply->incoming, apply->plan->parts, apply->plan->part_count, 0,
-                                    &apply->parts, err);
+    rc = transfer_part_reader_new(apply->incoming, apply->plan->parts, apply->plan->part_count, 0,
+                                  &apply->parts, err);
+    if (rc == 0)
+        transfer_part_reader_limit(apply->parts, parts_most(apply->plan));
+    return rc;
 }
 
 uint64_t transfer_apply_memory(void)
@@ -206,6 +232,7 @@ static int begin(struct apply *apply, struct error *err)
 
     apply->images = calloc(plan->image_count + 1, sizeof(*apply->images));
     apply->part_seen = calloc(plan->part_count + 1, sizeof(*apply->part_seen));
+    apply->part_failed = calloc(plan->part_count + 1, sizeof(*apply->part_failed));
     apply->donors.all = calloc(plan->donor_count + 1, sizeof(*apply->donors.all));
     apply->donors.allowed = calloc(directory_count + 1, sizeof(*apply->donors.allowed));
     for (size_t i = 0; apply->images != NULL && i < plan->image_count; i++) {
@@ -214,8 +241,8 @@ static int begin(struct apply *apply, struct error *err)
         image->plan = &plan->images[i];
         image->directory = image->lock = image->file = -1;
     }
-    if (apply->images == NULL || apply->part_seen == NULL || apply->donors.all == NULL ||
-        apply->donors.allowed == NULL)
+    if (apply->images == NULL || apply->part_seen == NULL || apply->part_failed == NULL ||
+        apply->donors.all == NULL || apply->donors.allowed == NULL)
         return error_set(err, -ENOMEM, "out of memory");
     memcpy(apply->donors.allowed, apply->options->directories,
            directory_count * sizeof(*apply->donors.allowed));
@@ -248,6 +275,7 @@ static void end(struct apply *apply)
     cleanup_close(&apply->incoming);
     free(apply->images);
     free(apply->part_seen);
+    free(apply->part_failed);
     free(apply->donors.all);
     free(apply->donors.allowed);
 }

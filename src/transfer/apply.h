@@ -86,14 +86,15 @@ struct apply {
     struct apply_image *images; /* as the plan's */
     int incoming;               /* -1: none */
     struct transfer_part_reader *parts;
-    bool *part_seen; /* it was read, or it failed; under the mutex */
-    bool listed;     /* it fails with a list of what does not hold */
-    uint64_t total;  /* bytes of extents to be built */
+    bool *part_seen;   /* it was read, or it failed; under the mutex */
+    bool *part_failed; /* it is listed; under the mutex */
+    bool listed;       /* it fails with a list of what does not hold */
+    uint64_t total;    /* bytes of extents to be built */
     double ticked_s;
     uint64_t moves_told;
     atomic_uint_fast64_t moves; /* steps that were done, of whatever sort */
-    atomic_bool halted; /* all threads end as soon as they can */
-    atomic_bool broken; /* an extent or a part did not hold */
+    atomic_bool halted;         /* all threads end as soon as they can */
+    atomic_bool broken;         /* an extent or a part did not hold */
 
     pthread_mutex_t mutex;  /* of all below */
     pthread_cond_t changed; /* a piece is finished, a donor is open, halted */

@@ -49,19 +49,18 @@ static int part_failed(struct apply_worker *worker, const struct transfer_extent
 {
     struct apply *apply = worker->apply;
     struct transfer_failed *failed = &apply->result->failed;
-    bool listed = false;
     int rc = 0;
 
     pthread_mutex_lock(&apply->mutex);
-    for (size_t i = 0; i < failed->part_count && !listed; i++)
-        listed = failed->parts[i] == extent->source;
-    if (!listed)
+    if (!apply->part_failed[extent->source])
         rc = array_reserve(&failed->parts, &failed->part_capacity, failed->part_count + 1,
                            sizeof(*failed->parts));
-    if (rc == 0 && !listed)
+    if (rc == 0 && !apply->part_failed[extent->source])
         failed->parts[failed->part_count++] = extent->source;
-    if (rc == 0)
+    if (rc == 0) {
+        apply->part_failed[extent->source] = true;
         refuse(worker, extent, why);
+    }
     pthread_mutex_unlock(&apply->mutex);
     return rc < 0 ? error_set(err, rc, "out of memory") : 0;
 }

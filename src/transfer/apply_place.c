@@ -142,7 +142,10 @@ static int hold(struct apply_image *image, struct error *err)
     if (!S_ISREG(status.st_mode))
         return error_set(err, -EEXIST, "%s is there, and is no regular file", image->plan->path);
     if (fcntl(image->file, F_OFD_SETLK, &lock) < 0)
-        return error_set(err, -EEXIST, "%s is there, but is just being removed", image->plan->path);
+        return error_set(err, -EEXIST, "%s is there, but %s%s", image->plan->path,
+                         errno == EAGAIN || errno == EACCES ? "is locked by somebody"
+                                                            : "cannot be locked: ",
+                         errno == EAGAIN || errno == EACCES ? "" : strerror(errno));
     image->device = status.st_dev;
     image->inode = status.st_ino;
     return 0;

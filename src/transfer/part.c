@@ -39,6 +39,7 @@ struct transfer_part_reader {
     pthread_mutex_t lock; /* of all in `loaded`, and what follows */
     pthread_cond_t changed;
     uint64_t held; /* bytes of parts that are loaded, or loading */
+    uint64_t left; /* bytes that may still be decompressed */
     uint64_t clock;
 };
 
@@ -186,6 +187,24 @@ static void make_room(struct transfer_part_reader *reader, uint64_t bytes)
     reader->held += bytes;
 }
 
+/* With the lock. */
+static int spend(struct transfer_part_reader *reader, const struct transfer_part *part,
+                 struct error *err)
+{
+    char name[TRANSFER_PART_NAME_BYTES];
+
+    if (part->raw_length <= reader->left) {
+        reader->left -= part->raw_length;
+        return 0;
+    }
+    reader->left = 0;
+    transfer_part_name(part->sha256, name);
+    return error_set(err, -EFBIG,
+                     "the plan changes between its parts so often that they would be decompressed "
+                     "over and over: given up at %s",
+                     name);
+}
+
 /* By the thread that set it to PART_LOADING; with the lock, which it gives away meanwhile. */
 static int fill(struct transfer_part_reader *reader, uint32_t number, struct error *err)
 {
@@ -229,6 +248,9 @@ static int hold(struct transfer_part_reader *reader, uint32_t number, struct err
     if (loaded->state == PART_UNREAD) {
         int rc;
 
+        rc = spend(reader, &reader->parts[number], err);
+        if (rc < 0)
+            return rc;
         loaded->state = PART_LOADING;
         rc = fill(reader, number, err);
         if (rc < 0)
@@ -285,6 +307,7 @@ int transfer_part_reader_new(int directory, const struct transfer_part *parts, s
     if (count > 0)
         memcpy(reader->parts, parts, count * sizeof(*parts));
     reader->count = count;
+    reader->left = UINT64_MAX;
     reader->memory_bytes = memory_bytes > 0 ? memory_bytes : MEMORY_DEFAULT;
     reader->directory = fcntl(directory, F_DUPFD_CLOEXEC, 0);
     if (reader->directory < 0) {
@@ -295,6 +318,11 @@ int transfer_part_reader_new(int directory, const struct transfer_part *parts, s
     }
     *ret_reader = reader;
     return 0;
+}
+
+void transfer_part_reader_limit(struct transfer_part_reader *reader, uint64_t bytes)
+{
+    reader->left = bytes;
 }
 
 void transfer_part_reader_free(struct transfer_part_reader *reader)

@@ -3,6 +3,7 @@
 """Donors that changed or lie, parts that are damaged, names and paths that must not be, disks that are full."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -262,6 +263,11 @@ def names_that_are_taken(work):
     assert host.serves(name="shared")["made"] == []
     assert host.leases() == {}, "what is somebody's own got a lease"
     host.refuses(errno.EEXIST, target)
+    # Whoever has it locked may remove it, or write to it.
+    with open(target, "r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
+        host.refuses(errno.EEXIST, target, "is there, but is locked by somebody", name="shared")
+    assert host.serves(name="shared")["made"] == []
     # But not in another format, though a guest could see the same.
     target.unlink()
     run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", other, target)

@@ -62,8 +62,8 @@ static void settings_are_understood(void **state)
     assert_int_equal(image_write_unit(&(struct image_write_options){
                          .format = "qcow2", .settings = "cluster_size=2097152"}),
                      2 << 20);
-    assert_int_equal(image_write_unit(&(struct image_write_options){
-                         .format = "qcow2", .settings = "cluster_size=0"}),
+    assert_int_equal(image_write_unit(&(struct image_write_options){.format = "qcow2",
+                                                                    .settings = "cluster_size=0"}),
                      1);
     assert_true(image_write_zeroes_are_data(&(struct image_write_options){
         .format = "qcow2", .backing = "/b", .settings = "compat=0.10"}));

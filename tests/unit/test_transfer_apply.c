@@ -508,11 +508,10 @@ static void an_image_that_is_cut_short(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies_near_and_far),       cmocka_unit_test(replicates_over_borders),
-        cmocka_unit_test(content_has_the_last_word), cmocka_unit_test(only_what_fails_is_listed),
-        cmocka_unit_test(donors_of_the_index_only),  cmocka_unit_test(nothing_to_build),
-        cmocka_unit_test(memory_of_all_images),
-        cmocka_unit_test(an_image_that_is_given_away),
+        cmocka_unit_test(copies_near_and_far),        cmocka_unit_test(replicates_over_borders),
+        cmocka_unit_test(content_has_the_last_word),  cmocka_unit_test(only_what_fails_is_listed),
+        cmocka_unit_test(donors_of_the_index_only),   cmocka_unit_test(nothing_to_build),
+        cmocka_unit_test(memory_of_all_images),       cmocka_unit_test(an_image_that_is_given_away),
         cmocka_unit_test(an_image_that_is_cut_short),
     };
 

@@ -165,6 +165,32 @@ static void test_any_place_of_any_part(void **unused)
     close_directory(&directory);
 }
 
+/* Who wants another part each time is not served for ever. */
+static void test_no_more_than_the_limit(void **unused)
+{
+    struct transfer_part_reader *reader;
+    struct directory directory;
+    struct error err = {""};
+    uint8_t byte = 0;
+
+    (void)unused;
+    open_directory(&directory);
+    reader = open_reader(&directory, 1);
+    transfer_part_reader_limit(reader, 11 * (uint64_t)RAW - 1);
+    for (uint32_t turn = 0; turn < 10; turn++) {
+        for (size_t again = 0; again < 3; again++) {
+            assert_int_equal(transfer_part_read(reader, turn % 2, again, &byte, 1, &err), 0);
+            assert_int_equal(byte, directory.raw[turn % 2][again]);
+        }
+    }
+    assert_int_equal(transfer_part_read(reader, 0, 0, &byte, 1, &err), -EFBIG);
+    assert_non_null(strstr(err.text, "over and over"));
+    assert_int_equal(transfer_part_read(reader, 2, 0, &byte, 1, &err), -EFBIG);
+    assert_int_equal(transfer_part_read(reader, 1, 5, &byte, 1, &err), 0);
+    transfer_part_reader_free(reader);
+    close_directory(&directory);
+}
+
 /* ---- what is not what it should be ---- */
 
 static void test_a_part_that_is_missing(void **unused)
@@ -428,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_place_of_any_part),
+        cmocka_unit_test(test_no_more_than_the_limit),
         cmocka_unit_test(test_a_part_that_is_missing),
         cmocka_unit_test(test_a_part_that_was_cut_or_grew),
         cmocka_unit_test(test_a_bit_that_flipped),
