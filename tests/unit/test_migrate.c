@@ -35,7 +35,7 @@ static void test_each_pair_of_places_has_its_verdict(void **state)
     static const int verdicts[7][7] = {
         /* there: absent, off, running, paused, incoming, outgoing, other */
         [VM_ABSENT] = {U, T, T, T, W, U, U},   [VM_OFF] = {H, U, T, T, W, U, U},
-        [VM_RUNNING] = {H, H, U, U, W, U, U},  [VM_PAUSED] = {H, H, U, U, W, U, U},
+        [VM_RUNNING] = {H, U, U, U, W, U, U},  [VM_PAUSED] = {H, U, U, U, W, U, U},
         [VM_INCOMING] = {U, U, T, T, W, U, U}, [VM_OUTGOING] = {H, U, T, T, W, U, U},
         [VM_OTHER] = {U, U, U, U, W, U, U},
     };
