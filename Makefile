@@ -161,7 +161,10 @@ $(BUILD)/tests/unit/test_vm_where: TEST_LIBS = -Wl,--wrap=virDomainGetJobStats
 # A record is torn, and the next time it is not.
 $(BUILD)/tests/unit/test_migrate_progress: TEST_LIBS = -Wl,--wrap=vm_peer_read,--wrap=vm_peer_write
 # A disk becomes full there.
-$(BUILD)/tests/unit/test_base_new_file: TEST_LIBS = -Wl,--wrap=fallocate64
+$(BUILD)/tests/unit/test_base_new_file: TEST_LIBS = -Wl,--wrap=fallocate64,--wrap=fsync,--wrap=fdatasync
+# And what is there after a power failure is told by the order of what was done.
+$(BUILD)/tests/unit/test_transfer_apply: \
+	TEST_LIBS = -Wl,--wrap=fsync,--wrap=linkat,--wrap=unlink,--wrap=unlinkat
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)

@@ -57,9 +57,13 @@ int new_file_check(const struct new_file *file, struct error *err);
 /* Takes its name, over what has it. */
 int new_file_publish(struct new_file *file, struct error *err);
 
+/* Names that came to the directory of `path`, or went, are on the disk behind this. */
+int new_file_sync_directory(const char *path, struct error *err);
+
 /*
  * A whole small file at once: beside, written, and renamed. `sync`: on the disk
- * before it gets its name, so whole or old after a power failure as well.
+ * before it gets its name, so whole or old after a power failure as well; and so
+ * is the name behind this (where that alone fails, the file may have been replaced).
  */
 int new_file_replace(const char *path, const void *bytes, size_t length, bool sync,
                      struct error *err);

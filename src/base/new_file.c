@@ -187,6 +187,23 @@ int new_file_read(const struct new_file *file, void *bytes, size_t length, uint6
     return 0;
 }
 
+int new_file_sync_directory(const char *path, struct error *err)
+{
+    const char *slash = strrchr(path, '/');
+    CLEANUP(cleanup_free) char *directory = NULL;
+    CLEANUP(cleanup_close) int fd = -1;
+
+    /* With its slash: of "/NAME", too. */
+    directory = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    if (directory == NULL)
+        return error_set(err, -ENOMEM, "out of memory");
+    fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0)
+        return error_set(err, -errno, "%s: cannot be brought to the disk: %s", directory,
+                         strerror(errno));
+    return 0;
+}
+
 int new_file_replace(const char *path, const void *bytes, size_t length, bool sync,
                      struct error *err)
 {
@@ -199,6 +216,8 @@ int new_file_replace(const char *path, const void *bytes, size_t length, bool sy
         rc = new_file_sync(&file, err);
     if (rc == 0)
         rc = new_file_publish(&file, err);
+    if (rc == 0 && sync)
+        rc = new_file_sync_directory(path, err);
     new_file_release(&file);
     return rc;
 }

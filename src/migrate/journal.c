@@ -115,21 +115,6 @@ static void take_process(struct journal *journal)
     file_buffer_release(&buffer);
 }
 
-/* A name that came or went is on the disk behind this. */
-static int sync_directory(const char *path, struct error *err)
-{
-    CLEANUP(cleanup_free) char *directory = strdup(path);
-    CLEANUP(cleanup_close) int fd = -1;
-
-    if (directory == NULL)
-        return error_set(err, -ENOMEM, "out of memory");
-    *strrchr(directory, '/') = '\0';
-    fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) < 0)
-        return error_set(err, -errno, "%s: %s", directory, strerror(errno));
-    return 0;
-}
-
 int journal_save(const char *state, struct journal *journal, struct error *err)
 {
     CLEANUP(cleanup_free) char *path = path_of(state, &journal->vm, JOURNAL_SUFFIX), *text = NULL;
@@ -144,8 +129,6 @@ int journal_save(const char *state, struct journal *journal, struct error *err)
         rc = make_directory(state, err);
     if (rc == 0)
         rc = new_file_replace(path, text, length, true, err);
-    if (rc == 0)
-        rc = sync_directory(path, err);
     return rc < 0 ? error_prefix(err, rc, "the journal cannot be written") : 0;
 }
 
@@ -192,7 +175,7 @@ int journal_remove(const char *state, const struct uuid *vm, struct error *err)
         return errno == ENOENT
                    ? 0
                    : error_set(err, -errno, "%s cannot be removed: %s", path, strerror(errno));
-    return sync_directory(path, err);
+    return new_file_sync_directory(path, err);
 }
 
 /* ---- all of them --------------------------------------------------------------------------- */

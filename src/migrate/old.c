@@ -103,7 +103,7 @@ static int rename_aside(const struct config *config, const struct uuid *vm, cons
         return rc;
     rc = rename_new(path, to);
     if (rc == 0)
-        return 0;
+        return new_file_sync_directory(to, err);
     unlink(record);
     return rc == -EEXIST
                ? rc

@@ -61,10 +61,9 @@ static int64_t expiry(const struct apply *apply, int64_t now_s)
 int apply_lease_write(const struct apply *apply, struct apply_image *image, struct error *err)
 {
     int64_t now_s = time(NULL);
-    int rc = write_lease(apply, image, now_s, expiry(apply, now_s), err);
 
-    image->leased = rc == 0;
-    return rc;
+    image->leased = true; /* it may be there although this fails */
+    return write_lease(apply, image, now_s, expiry(apply, now_s), err);
 }
 
 void apply_lease_drop(const struct apply *apply, struct apply_image *image)

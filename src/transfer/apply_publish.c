@@ -8,17 +8,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Only the file that was made here. */
-static void take_back(const struct apply *apply, struct apply_image *image)
+/* Only the file that was made here. False: it may still be there, or come back. */
+static bool unname(const struct apply_image *image)
 {
+    CLEANUP(cleanup_close) int directory = -1;
     struct stat status;
 
     if (image->published &&
         fstatat(image->directory, image->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        status.st_dev == image->device && status.st_ino == image->inode)
-        unlinkat(image->directory, image->name, 0);
+        status.st_dev == image->device && status.st_ino == image->inode &&
+        unlinkat(image->directory, image->name, 0) < 0)
+        return false;
+    /* The one that is held was not opened for that. */
+    directory = openat(image->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return directory >= 0 && fsync(directory) == 0;
+}
+
+/* The lease goes last: setmov gc removes what has one. */
+static void take_back(const struct apply *apply, struct apply_image *image)
+{
+    if (image->leased && unname(image))
+        apply_lease_drop(apply, image);
     image->published = false;
-    apply_lease_drop(apply, image);
 }
 
 static int finish_all(struct apply *apply, struct error *err)

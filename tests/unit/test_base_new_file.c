@@ -31,6 +31,44 @@ int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length)
     return -1;
 }
 
+/* What was brought to the disk: 'f' a file, 'd' the directory of the tests. */
+static char synced[8];
+static int sync_fails; /* errno, of directories */
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+
+static void note(char what)
+{
+    size_t length = strlen(synced);
+
+    assert_true(length + 1 < sizeof(synced));
+    synced[length] = what;
+}
+
+int __wrap_fsync(int fd)
+{
+    struct stat status, directory;
+
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_int_equal(stat(work, &directory), 0);
+    if (S_ISDIR(status.st_mode) && status.st_ino == directory.st_ino) {
+        note('d');
+        errno = sync_fails;
+        return sync_fails != 0 ? -1 : __real_fsync(fd);
+    }
+    note('f');
+    return __real_fsync(fd);
+}
+
+int __wrap_fdatasync(int fd)
+{
+    note('f');
+    return __real_fdatasync(fd);
+}
+
 static const char *at(const char *name)
 {
     static char path[128];
@@ -108,6 +146,25 @@ static void a_file_has_its_name_in_the_end(void **state)
     assert_non_null(strstr(err.text, work));
 }
 
+static void a_name_is_on_the_disk_as_well(void **state)
+{
+    struct error err = {""};
+
+    (void)state;
+    memset(synced, 0, sizeof(synced));
+    assert_int_equal(new_file_replace(at("file"), "x", 1, false, &err), 0);
+    assert_string_equal(synced, "");
+    assert_int_equal(new_file_replace(at("file"), "x", 1, true, &err), 0);
+    assert_string_equal(synced, "fd");
+    sync_fails = EIO;
+    assert_int_equal(new_file_replace(at("file"), "x", 1, true, &err), -EIO);
+    assert_non_null(strstr(err.text, work));
+    sync_fails = 0;
+    assert_int_equal(unlink(at("file")), 0);
+    assert_int_equal(new_file_sync_directory("/nothing", &err), 0);
+    assert_int_equal(new_file_sync_directory("nothing", &err), 0);
+}
+
 static int make_work(void **state)
 {
     (void)state;
@@ -127,6 +184,7 @@ int main(void)
         cmocka_unit_test(directories_are_absolute),
         cmocka_unit_test(room_is_given_back_where_there_is_too_little),
         cmocka_unit_test(a_file_has_its_name_in_the_end),
+        cmocka_unit_test(a_name_is_on_the_disk_as_well),
     };
 
     return cmocka_run_group_tests(tests, make_work, remove_work);

@@ -35,6 +35,70 @@ static const char *at(const char *name)
     return path;
 }
 
+/* ---- what is done to names ------------------------------------------------------------- */
+
+/* Once image two was refused its name: 'I' an image's went, 'D' their directory is synced, 'L' a
+   lease's name went. */
+static struct {
+    bool refuse_two, refuse_sync;
+    bool refused;
+    char done[32];
+} names;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __real_linkat(int from, const char *path, int to, const char *name, int flags);
+int __wrap_linkat(int from, const char *path, int to, const char *name, int flags);
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path);
+int __real_unlinkat(int directory, const char *name, int flags);
+int __wrap_unlinkat(int directory, const char *name, int flags);
+
+static void note(char what)
+{
+    size_t length = strlen(names.done);
+
+    if (names.refused && length + 1 < sizeof(names.done))
+        names.done[length] = what;
+}
+
+int __wrap_fsync(int fd)
+{
+    struct stat status, images;
+    char path[128];
+
+    string_format(path, sizeof(path), "%s/images", work);
+    if (fstat(fd, &status) == 0 && stat(path, &images) == 0 && status.st_ino == images.st_ino) {
+        note('D');
+        errno = EIO;
+        return names.refused && names.refuse_sync ? -1 : __real_fsync(fd);
+    }
+    return __real_fsync(fd);
+}
+
+int __wrap_linkat(int from, const char *path, int to, const char *name, int flags)
+{
+    if (!names.refuse_two || strcmp(name, "two") != 0)
+        return __real_linkat(from, path, to, name, flags);
+    names.refused = true;
+    errno = ENOSPC;
+    return -1;
+}
+
+int __wrap_unlink(const char *path)
+{
+    if (string_ends_with(path, ".lease"))
+        note('L');
+    return __real_unlink(path);
+}
+
+int __wrap_unlinkat(int directory, const char *name, int flags)
+{
+    if (strcmp(name, "one") == 0 || strcmp(name, "two") == 0)
+        note('I');
+    return __real_unlinkat(directory, name, flags);
+}
+
 /* What byte `offset` of the donor is. */
 static uint8_t donor_byte(size_t offset)
 {
@@ -313,6 +377,32 @@ static void content_has_the_last_word(void **state)
     release(&made);
 }
 
+/* A lease outlives the image, in a power failure too. */
+static void leases_go_behind_their_images(void **state)
+{
+    struct transfer_apply_result result;
+    struct error err = {""};
+    struct made made;
+
+    (void)state;
+    make(&made, 2, MIB);
+    add(&made, 0, TRANSFER_COPY, 0, 8192, 0, 0);
+    add(&made, 1, TRANSFER_COPY, 0, 8192, 0, 0);
+    finish(&made);
+    for (int fails = 0; fails < 2; fails++) {
+        memset(&names, 0, sizeof(names));
+        names.refuse_two = true;
+        names.refuse_sync = fails != 0;
+        assert_int_equal(apply(&made, 2, &result, &err), -ENOSPC);
+        assert_string_equal(names.done, fails ? "IDD" : "IDLDL");
+        assert_int_equal(count_entries(at("images")), 0);
+        assert_int_equal(count_entries(at("leases")), fails ? 2 : 0);
+        transfer_apply_result_release(&result);
+    }
+    memset(&names, 0, sizeof(names));
+    release(&made);
+}
+
 /* What could replicate a failed extent is no failure, and copies behind it are still looked at. */
 static void only_what_fails_is_listed(void **state)
 {
@@ -508,11 +598,16 @@ static void an_image_that_is_cut_short(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies_near_and_far),        cmocka_unit_test(replicates_over_borders),
-        cmocka_unit_test(content_has_the_last_word),  cmocka_unit_test(only_what_fails_is_listed),
-        cmocka_unit_test(donors_of_the_index_only),   cmocka_unit_test(nothing_to_build),
-        cmocka_unit_test(memory_of_all_images),       cmocka_unit_test(an_image_that_is_given_away),
+        cmocka_unit_test(copies_near_and_far),
+        cmocka_unit_test(replicates_over_borders),
+        cmocka_unit_test(content_has_the_last_word),
+        cmocka_unit_test(only_what_fails_is_listed),
+        cmocka_unit_test(donors_of_the_index_only),
+        cmocka_unit_test(nothing_to_build),
+        cmocka_unit_test(memory_of_all_images),
+        cmocka_unit_test(an_image_that_is_given_away),
         cmocka_unit_test(an_image_that_is_cut_short),
+        cmocka_unit_test(leases_go_behind_their_images),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
