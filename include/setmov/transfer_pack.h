@@ -53,9 +53,10 @@ struct transfer_pack_result {
 };
 
 /*
- * Packs all extents of the plan's images that are SENT from UINT32_MAX, in an
- * order that brings like beside like, and gives them their parts (an extent may be
- * cut where a part ends). images[i] is open for plan->images[i]; NULL where
+ * Packs all extents of the plan's images that are SENT from UINT32_MAX, in their
+ * order (whole blocks before pieces that are none: no other order packed better,
+ * docs/benchmarks.md), and gives them their parts (an extent may be cut where a
+ * part ends). images[i] is open for plan->images[i]; NULL where
  * nothing of it is sent. The images must not have changed since transfer_make():
  * what is packed is not compared, but the hook finds by the content what differs.
  */
