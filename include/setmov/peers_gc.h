@@ -29,10 +29,10 @@
 #ifndef SETMOV_PEERS_GC_H
 #define SETMOV_PEERS_GC_H
 
+#include "setmov/config.h"
+
 #define PEERS_GC_OLD_DIRECTORY "old" /* below `state`: records of images of VMs that left */
 #define PEERS_GC_OLD_INFIX     ".setmov-old-" /* in the names of these images */
-
-#include "setmov/config.h"
 
 enum peers_gc_result {
     PEERS_GC_REMOVED,  /* the image, and its lease */
@@ -52,7 +52,7 @@ struct peers_gc_event {
 };
 
 struct peers_gc_options {
-    bool dry_run;                   /* says what it would do */
+    bool dry_run;                   /* says what it would do; takes no lock of an image */
     bool (*stopped)(void *context); /* may be NULL */
     void (*event)(void *context, const struct peers_gc_event *event);
     void *context;

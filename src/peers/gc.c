@@ -274,7 +274,7 @@ static const struct gc_use *find_use(const struct entry *entry, const struct gc_
     return gc_uses_find(uses, &suspect);
 }
 
-/* True: nobody uses it, and it is locked. */
+/* True: nobody uses it, and it is locked (or would be). */
 static bool lock_unused(struct gc *gc, const struct entry *entry, const struct gc_uses *uses)
 {
     const struct gc_use *use = find_use(entry, uses);
@@ -282,7 +282,7 @@ static bool lock_unused(struct gc *gc, const struct entry *entry, const struct g
 
     if (use != NULL)
         release(gc, entry, use);
-    else if (gc_image_lock(&entry->image, &why) < 0)
+    else if (gc_image_lock(&entry->image, gc->options->dry_run, &why) < 0)
         report(gc, entry, PEERS_GC_KEPT, "kept: %s", why.text);
     else
         return true;
@@ -421,6 +421,13 @@ static int judge_all(struct gc *gc, struct error *err)
     return rc == 0 ? judge_batch(gc, err) : rc;
 }
 
+static void forget_batch(struct gc *gc)
+{
+    for (size_t i = 0; i < gc->count; i++)
+        entry_release(&gc->entries[i]);
+    gc->count = 0;
+}
+
 static void forget_names(struct gc *gc)
 {
     for (size_t i = 0; i < gc->name_count; i++)
@@ -436,6 +443,7 @@ static int judge_kind(struct gc *gc, const struct kind *kind, struct error *err)
         rc = list_leases(gc, err);
     if (rc == 0)
         rc = judge_all(gc, err);
+    forget_batch(gc);
     forget_names(gc);
     return rc;
 }

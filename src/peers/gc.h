@@ -107,8 +107,11 @@ enum gc_look {
 /* `is_old`: the lease is the record of an old image. */
 enum gc_look gc_image_open(const struct config *config, const struct catalog_lease *lease,
                            bool is_old, struct gc_image *ret_image, struct error *ret_why);
-/* Until it is closed no QEMU can begin to use it. -EBUSY: one does. */
-int gc_image_lock(const struct gc_image *image, struct error *err);
+/*
+ * Until it is closed no QEMU can begin to use it. `only_look`: nobody is kept from it. -EBUSY: a
+ * process uses it.
+ */
+int gc_image_lock(const struct gc_image *image, bool only_look, struct error *err);
 int gc_image_remove(const struct gc_image *image, struct error *err);
 void gc_image_close(struct gc_image *image);
 

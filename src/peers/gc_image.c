@@ -156,13 +156,16 @@ enum gc_look gc_image_open(const struct config *config, const struct catalog_lea
     return look;
 }
 
-int gc_image_lock(const struct gc_image *image, struct error *err)
+int gc_image_lock(const struct gc_image *image, bool only_look, struct error *err)
 {
-    const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
     /* As QEMU, which holds locks on single bytes of what it has open. */
-    if (fcntl(image->fd, F_OFD_SETLK, &lock) == 0)
-        return 0;
+    if (fcntl(image->fd, only_look ? F_OFD_GETLK : F_OFD_SETLK, &lock) == 0) {
+        if (!only_look || lock.l_type == F_UNLCK)
+            return 0;
+        errno = EAGAIN;
+    }
     if (errno == EAGAIN || errno == EACCES)
         return error_set(err, -EBUSY, "a process has it open, and locked");
     return error_set(err, -errno, "it cannot be locked: %s", strerror(errno));

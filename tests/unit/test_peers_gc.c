@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whether an image is in use, from what is known of files in use. */
+/* Whether an image is in use, from what is known of files in use; and what gc holds meanwhile. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +9,13 @@
 #include <cmocka.h>
 
 #include "../../src/peers/gc.h"
+#include "setmov/base_new_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const struct gc_suspect suspect = {"/images/vm1.img", "/srv/images/vm1.img", 7, 100};
 
@@ -162,6 +169,128 @@ static void only_names_of_ours_are_taken(void **state)
     assert_false(gc_is_blocks(".blocks"));
 }
 
+/* ---- what is held ------------------------------------------------------------------------ */
+
+#define IMAGES 5
+
+static char work[64];
+static struct config config;
+static const char *directories[] = {work};
+
+static const char *at(const char *format, unsigned number)
+{
+    static char paths[4][128];
+    static size_t next;
+    char *path = paths[next++ % ARRAY_LENGTH(paths)];
+    char name[32];
+
+    assert_true(string_format(name, sizeof(name), format, number));
+    assert_true(string_format(path, sizeof(paths[0]), "%s/%s", work, name));
+    return path;
+}
+
+/* Images whose leases are over. */
+static int make_leases(void **state)
+{
+    (void)state;
+    string_copy(work, sizeof(work), "/tmp/setmov-gc-XXXXXX");
+    assert_non_null(mkdtemp(work));
+    assert_int_equal(mkdir(at("leases", 0), 0700), 0);
+    config.setmov.state = config.setmov.index = config.setmov.incoming = work;
+    config.sync.cache = work;
+    config.hook.directories = (struct config_list){(char **)directories, 1, 1};
+    for (unsigned i = 0; i < IMAGES; i++) {
+        struct catalog_lease lease = {.path = (char *)at("image%u", i)};
+        CLEANUP(cleanup_free) char *text = NULL;
+        struct stat status;
+        size_t length;
+
+        assert_int_equal(new_file_replace(lease.path, "x", 1, false, NULL), 0);
+        assert_int_equal(stat(lease.path, &status), 0);
+        lease.device = status.st_dev;
+        lease.inode = status.st_ino;
+        lease.made_s = lease.expires_s = time(NULL);
+        assert_int_equal(catalog_lease_encode(&lease, &text, &length, NULL), 0);
+        assert_int_equal(new_file_replace(at("leases/%u.lease", i), text, length, false, NULL), 0);
+    }
+    return 0;
+}
+
+static int remove_leases(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < IMAGES; i++) {
+        unlink(at("image%u", i));
+        unlink(at("leases/%u.lease", i));
+    }
+    unlink(at("leases/lock", 0));
+    rmdir(at("leases", 0));
+    return rmdir(work);
+}
+
+static size_t count_descriptors(void)
+{
+    DIR *entries = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    assert_non_null(entries);
+    while (readdir(entries) != NULL)
+        count++;
+    closedir(entries);
+    return count;
+}
+
+/* After as many questions as are left. */
+static bool stops(void *context)
+{
+    unsigned *left = context;
+
+    return (*left)-- == 0;
+}
+
+static void ignore(void *context, const struct peers_gc_event *event)
+{
+    (void)context;
+    (void)event;
+}
+
+static void nothing_is_held_once_it_is_stopped(void **state)
+{
+    unsigned left = IMAGES - 1;
+    const struct peers_gc_options options = {.stopped = stops, .event = ignore, .context = &left};
+    size_t before = count_descriptors();
+    struct peers_gc_summary summary;
+    struct error err = {""};
+
+    (void)state;
+    assert_int_equal(peers_gc(&config, &options, &summary, &err), -ECANCELED);
+    assert_int_equal(count_descriptors(), before);
+    for (unsigned i = 0; i < IMAGES; i++)
+        assert_int_equal(access(at("image%u", i), F_OK), 0);
+}
+
+static void who_only_looks_locks_nothing(void **state)
+{
+    struct catalog_lease lease = {.path = (char *)at("image%u", 0), .made_s = time(NULL)};
+    struct gc_image images[2];
+    struct error err = {""};
+    struct stat status;
+
+    (void)state;
+    assert_int_equal(stat(lease.path, &status), 0);
+    lease.device = status.st_dev;
+    lease.inode = status.st_ino;
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(gc_image_open(&config, &lease, false, &images[i], &err), GC_LOOK_OK);
+    assert_int_equal(gc_image_lock(&images[0], true, &err), 0);
+    assert_int_equal(gc_image_lock(&images[1], false, &err), 0);
+    assert_int_equal(gc_image_lock(&images[0], true, &err), -EBUSY);
+    assert_int_equal(gc_image_lock(&images[0], false, &err), -EBUSY);
+    gc_image_close(&images[1]);
+    assert_int_equal(gc_image_lock(&images[0], true, &err), 0);
+    gc_image_close(&images[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,7 +300,9 @@ int main(void)
         cmocka_unit_test(unfinished_files_have_their_names),
         cmocka_unit_test(the_oldest_go_until_the_others_fit),
         cmocka_unit_test(only_names_of_ours_are_taken),
+        cmocka_unit_test(nothing_is_held_once_it_is_stopped),
+        cmocka_unit_test(who_only_looks_locks_nothing),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_leases, remove_leases);
 }
