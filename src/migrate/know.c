@@ -202,7 +202,7 @@ static size_t match(struct wanted *wanted, const struct fingerprint_view *view, 
 
 struct candidate {
     const struct fingerprint_file *file;
-    struct migrate_donor donor; /* until it is taken; print: this host has its like */
+    struct migrate_same same; /* what has its very blocks here */
     bool is_taken;
     uint64_t cost; /* of fetching the rest of it: 0 where all of it lies in the cache already */
 };
@@ -232,6 +232,11 @@ static bool is_here(const char *path)
     return is;
 }
 
+static uint64_t fetch_cost(const struct fingerprint_file *file)
+{
+    return file->view.totals.distinct * FINGERPRINT_ENTRY_BYTES;
+}
+
 static void look_at_candidates(const struct catalog *catalog, const struct catalog *own,
                                struct choice *choice, struct wanted *wanted)
 {
@@ -244,77 +249,85 @@ static void look_at_candidates(const struct catalog *catalog, const struct catal
             continue;
         choice->count++;
         if (!is_here(file->path) &&
-            !migration_take_same(choice->migration, choice->kind, own, file, &candidate->donor))
-            candidate->cost = file->view.totals.distinct * FINGERPRINT_ENTRY_BYTES;
+            !migration_find_same(choice->migration, choice->kind, own, file, &candidate->same))
+            candidate->cost = fetch_cost(file);
     }
 }
 
-static void donor_release(struct migrate_donor *donor)
-{
-    free(donor->name);
-    if (!donor->is_borrowed)
-        fingerprint_file_close(donor->print);
-    *donor = (struct migrate_donor){.name = NULL};
-}
-
-/* What the candidate's donor holds is the list's then. */
+/* What the candidate has of its own, or borrows, is the donor's then. */
 static int add_donor(struct migrate_donors *donors, struct candidate *candidate, uint64_t hits)
 {
     const char *name = file_name(candidate->file->path);
-    struct migrate_donor *donor = &candidate->donor;
+    struct migrate_donor donor = {.is_provisional = candidate->file->view.identity.provisional,
+                                  .hits = hits,
+                                  .print = candidate->same.print,
+                                  .is_borrowed = candidate->same.is_borrowed};
     struct catalog_kind kind;
 
-    if (!catalog_name_parse(name, donor->id, &kind))
+    if (!catalog_name_parse(name, donor.id, &kind))
         return -EINVAL;
     if (array_reserve(&donors->donors, &donors->capacity, donors->count + 1,
                       sizeof(*donors->donors)) < 0)
         return -ENOMEM;
-    donor->name = strdup(name);
-    if (donor->name == NULL)
+    donor.name = strdup(name);
+    if (donor.name == NULL)
         return -ENOMEM;
-    donor->is_provisional = candidate->file->view.identity.provisional;
-    donor->hits = hits;
-    donors->donors[donors->count++] = *donor;
-    *donor = (struct migrate_donor){.name = NULL};
+    candidate->same = (struct migrate_same){.print = NULL};
+    donors->donors[donors->count++] = donor;
     return 0;
 }
 
 void migrate_donors_release(struct migrate_donors *donors)
 {
-    for (size_t i = 0; i < donors->count; i++)
-        donor_release(&donors->donors[i]);
+    for (size_t i = 0; i < donors->count; i++) {
+        free(donors->donors[i].name);
+        if (!donors->donors[i].is_borrowed)
+            fingerprint_file_close(donors->donors[i].print);
+    }
     free(donors->donors);
     *donors = (struct migrate_donors){.donors = NULL};
 }
 
-/* Greedily: always the one that adds most, while that is worth what it costs. */
-static int choose(struct choice *choice, struct wanted *wanted, struct migrate_donors *donors)
+/* That which adds most, while it is worth what it costs; NULL: none is. */
+static struct candidate *find_best(const struct choice *choice, struct wanted *wanted)
 {
     double per_hit = (double)FINGERPRINT_SKETCH_ONE_OF *
                      choice->migration->block_sizes[choice->kind] * PACKED_OF_ONE;
     uint64_t budget = choice->migration->config->choose.confirm_bytes;
+    struct candidate *best = NULL;
+    double most = 0;
 
-    for (;;) {
-        struct candidate *best = NULL;
-        double most = 0;
-        size_t hits = 0;
+    for (size_t i = 0; i < choice->count; i++) {
+        struct candidate *candidate = &choice->candidates[i];
+        size_t hits;
+        double gain;
+
+        if (candidate->is_taken || choice->cost + candidate->cost > budget)
+            continue;
+        hits = match(wanted, &candidate->file->view, false);
+        gain = (double)hits * per_hit - (double)candidate->cost;
+        if (hits > 0 && gain > most) {
+            most = gain;
+            best = candidate;
+        }
+    }
+    return best;
+}
+
+/* Greedily: always the best one. */
+static int choose(struct choice *choice, struct wanted *wanted, struct migrate_donors *donors)
+{
+    struct candidate *best;
+
+    while ((best = find_best(choice, wanted)) != NULL) {
+        size_t hits;
         int rc;
 
-        for (size_t i = 0; i < choice->count; i++) {
-            struct candidate *candidate = &choice->candidates[i];
-            double gain;
-
-            if (candidate->is_taken || choice->cost + candidate->cost > budget)
-                continue;
-            hits = match(wanted, &candidate->file->view, false);
-            gain = (double)hits * per_hit - (double)candidate->cost;
-            if (hits > 0 && gain > most) {
-                most = gain;
-                best = candidate;
-            }
+        /* Of those that are alike, one is taken: only its fingerprint is opened. */
+        if (migration_open_same(&best->same) < 0) {
+            best->cost = fetch_cost(best->file);
+            continue;
         }
-        if (best == NULL)
-            return 0;
         best->is_taken = true;
         choice->cost += best->cost;
         hits = match(wanted, &best->file->view, true);
@@ -322,12 +335,13 @@ static int choose(struct choice *choice, struct wanted *wanted, struct migrate_d
         if (rc < 0 && rc != -EINVAL)
             return rc;
     }
+    return 0;
 }
 
 static void choice_release(struct choice *choice)
 {
     for (size_t i = 0; i < choice->count; i++)
-        donor_release(&choice->candidates[i].donor);
+        migration_close_same(&choice->candidates[i].same);
     free(choice->candidates);
 }
 

@@ -128,12 +128,18 @@ int migration_sync(struct migration *migration, struct error *err);
 /* Finds the donors for each kind, by sketches; chooses the block size; fetches exact ones. */
 int migration_know(struct migration *migration, struct error *err);
 void migrate_donors_release(struct migrate_donors *donors);
-/*
- * If an image of the migration, or of this host's own index (`own`, heads are enough; may be
- * NULL), has the very blocks of `file`, the donor gets its fingerprint (same.c).
- */
-bool migration_take_same(struct migration *migration, size_t kind, const struct catalog *own,
-                         const struct fingerprint_file *file, struct migrate_donor *donor);
+/* A fingerprint of this host that has the very blocks of another image's (same.c). */
+struct migrate_same {
+    const char *path;               /* it is still to be opened; the catalog's; NULL: it is not */
+    struct fingerprint_file *print; /* all digests; NULL: none, or not opened */
+    bool is_borrowed;               /* print: of one of the migration's images */
+};
+/* Among the images of the migration and of this host's own index (`own`: heads are enough; NULL). */
+bool migration_find_same(const struct migration *migration, size_t kind, const struct catalog *own,
+                         const struct fingerprint_file *file, struct migrate_same *ret_same);
+/* Opens what is still to be opened. Fails: there is none then. */
+int migration_open_same(struct migrate_same *same);
+void migration_close_same(struct migrate_same *same);
 
 /* Fingerprints of this host's own index that still count, or the last ones of running disks. */
 int migration_take_indexed(struct migration *migration, bool also_old, struct error *err);

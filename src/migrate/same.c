@@ -15,8 +15,8 @@ static const struct fingerprint_file *find(struct fingerprint_file *const *files
     return NULL;
 }
 
-bool migration_take_same(struct migration *migration, size_t kind, const struct catalog *own,
-                         const struct fingerprint_file *file, struct migrate_donor *donor)
+bool migration_find_same(const struct migration *migration, size_t kind, const struct catalog *own,
+                         const struct fingerprint_file *file, struct migrate_same *ret_same)
 {
     const struct fingerprint_file *same;
 
@@ -25,11 +25,29 @@ bool migration_take_same(struct migration *migration, size_t kind, const struct 
 
         if (find(&print, 1, file) == NULL)
             continue;
-        donor->print = print;
-        donor->is_borrowed = true;
+        *ret_same = (struct migrate_same){.print = print, .is_borrowed = true};
         return true;
     }
     same = own != NULL ? find(own->files, own->count, file) : NULL;
-    return same != NULL && fingerprint_file_open(same->path, FINGERPRINT_PART_DIGESTS, false,
-                                                 &donor->print, NULL) == 0;
+    if (same == NULL)
+        return false;
+    *ret_same = (struct migrate_same){.path = same->path};
+    return true;
+}
+
+int migration_open_same(struct migrate_same *same)
+{
+    const char *path = same->path;
+
+    same->path = NULL;
+    return path == NULL
+               ? 0
+               : fingerprint_file_open(path, FINGERPRINT_PART_DIGESTS, false, &same->print, NULL);
+}
+
+void migration_close_same(struct migrate_same *same)
+{
+    if (!same->is_borrowed)
+        fingerprint_file_close(same->print);
+    *same = (struct migrate_same){.path = NULL};
 }
