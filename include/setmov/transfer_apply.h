@@ -53,11 +53,13 @@ struct transfer_apply_result {
 uint64_t transfer_apply_memory(void);
 
 /*
- * -ESTALE: donors or parts do not hold, all of them are in `failed`; -EEXIST: a
+ * -ESTALE: donors or parts do not hold, all of them are in `failed`, or the content of
+ * an image is not what the plan says though they do: then all of its extents are there
+ * that have no hash of their own, and those that are replicated from it. -EEXIST: a
  * name is taken (by something else, where the image may exist); -EACCES: a path
  * outside the directories; -ELOOP; -ENOSPC; -ETIMEDOUT: another run that
  * builds an image gets no further; -EBADMSG: the content is not what the plan
- * says though every extent was; -ECANCELED. On failure nothing has a
+ * says, and every extent has a hash; -ECANCELED. On failure nothing has a
  * name that it did not have. `ret_result` is released by the caller in any case.
  */
 int transfer_apply(const struct transfer_plan *plan, const struct transfer_apply_options *options,

@@ -177,7 +177,10 @@ void transfer_progress_encode(const struct transfer_progress *progress,
 int transfer_progress_decode(const void *bytes, size_t length,
                              struct transfer_progress *ret_progress);
 
-/* NAME.failed: the extents whose donor, or part, does not have what the plan says. */
+/*
+ * NAME.failed: the extents whose donor, or part, does not have what the plan says; or,
+ * where an image came out wrong though all have it, those of which any may be wrong.
+ */
 struct transfer_failed_extent {
     uint32_t image;  /* index in the plan */
     uint32_t extent; /* index in that image's extents */

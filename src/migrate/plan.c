@@ -292,26 +292,33 @@ static void forget_parts(struct migration *migration, const struct transfer_fail
     }
 }
 
+static void take_off(uint64_t *figure, uint64_t bytes)
+{
+    *figure -= bytes < *figure ? bytes : *figure;
+}
+
 int migration_amend(struct migration *migration, struct error *err)
 {
     struct migrate_end end = {.config = migration->config, .there = migration->there};
     struct transfer_failed failed = {.extents = NULL};
-    uint64_t bytes = 0;
+    struct transfer_figures *blocks = &migration->summary->blocks, again = {0};
     int rc = read_failed(migration, &failed, err);
 
     if (rc == 0) {
         forget_parts(migration, &failed);
-        rc = migrate_resend(&migration->plan, &failed, &bytes, err);
+        rc = migrate_resend(&migration->plan, migration->parts.parts, migration->parts.count,
+                            &failed, &again, err);
     }
     transfer_failed_release(&failed);
     if (rc < 0)
         return error_prefix(err, rc, "what %s did not have cannot be sent", migration->name);
     migration_note(migration,
                    "%llu KiB that %s was thought to have do not hold there any more: they are sent",
-                   (unsigned long long)(bytes >> 10), migration->name);
-    migration->summary->blocks.local -=
-        bytes < migration->summary->blocks.local ? bytes : migration->summary->blocks.local;
-    migration->summary->blocks.sent += bytes;
+                   (unsigned long long)(again.sent >> 10), migration->name);
+    take_off(&blocks->local, again.local);
+    take_off(&blocks->replicated, again.replicated);
+    take_off(&blocks->reused, again.reused);
+    blocks->sent += again.local + again.replicated + again.reused;
     /* Of the old name nothing is of use any more. */
     (void)migrate_remove_sent(&end, &migration->journal, NULL);
     return 0;

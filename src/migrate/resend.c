@@ -4,30 +4,58 @@
 
 #include <errno.h>
 
-static uint64_t send(struct transfer_extent *extent)
+struct resend {
+    struct transfer_plan *plan;
+    const struct transfer_known_part *known;
+    size_t known_count;
+    struct transfer_figures figures;
+};
+
+/* By an earlier try, so that digests alone say what lies in it. */
+static bool is_known(const struct resend *resend, uint32_t part)
 {
-    if (extent->kind == TRANSFER_SENT && extent->source == UINT32_MAX)
-        return 0;
+    for (size_t i = 0; i < resend->known_count; i++) {
+        if (memcmp(resend->known[i].part.sha256, resend->plan->parts[part].sha256,
+                   TRANSFER_HASH_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void send(struct resend *resend, struct transfer_extent *extent)
+{
+    struct transfer_figures *figures = &resend->figures;
+
+    if (extent->kind == TRANSFER_COPY)
+        figures->local += extent->length;
+    else if (extent->kind == TRANSFER_REPLICATE)
+        figures->replicated += extent->length;
+    else if (extent->kind == TRANSFER_SENT && is_known(resend, extent->source))
+        figures->reused += extent->length;
+    figures->sent += extent->length;
     extent->kind = TRANSFER_SENT;
     extent->source = UINT32_MAX;
     extent->from = 0;
     extent->hash = 0;
-    return extent->length;
 }
 
-static uint64_t send_of_part(struct transfer_plan *plan, uint32_t part)
+static void send_extent(struct resend *resend, struct transfer_extent *extent)
 {
-    uint64_t bytes = 0;
+    if (extent->kind != TRANSFER_SENT ||
+        (extent->source != UINT32_MAX && is_known(resend, extent->source)))
+        send(resend, extent);
+}
 
-    for (size_t i = 0; i < plan->image_count; i++) {
-        for (size_t j = 0; j < plan->images[i].extent_count; j++) {
-            struct transfer_extent *extent = &plan->images[i].extents[j];
+static void send_of_part(struct resend *resend, uint32_t part)
+{
+    for (size_t i = 0; i < resend->plan->image_count; i++) {
+        struct transfer_image *image = &resend->plan->images[i];
 
-            if (extent->kind == TRANSFER_SENT && extent->source == part)
-                bytes += send(extent);
+        for (size_t j = 0; j < image->extent_count; j++) {
+            if (image->extents[j].kind == TRANSFER_SENT && image->extents[j].source == part)
+                send(resend, &image->extents[j]);
         }
     }
-    return bytes;
 }
 
 /* Parts keep their order; extents get the new numbers. */
@@ -64,17 +92,26 @@ static int drop_unused(struct transfer_plan *plan, struct error *err)
     return 0;
 }
 
-int migrate_resend(struct transfer_plan *plan, const struct transfer_failed *failed,
-                   uint64_t *ret_bytes, struct error *err)
+int migrate_resend(struct transfer_plan *plan, const struct transfer_known_part *known,
+                   size_t known_count, const struct transfer_failed *failed,
+                   struct transfer_figures *ret_figures, struct error *err)
 {
-    uint64_t bytes = 0;
+    struct resend resend = {.plan = plan, .known = known, .known_count = known_count};
+    int rc;
 
-    for (size_t i = 0; i < failed->count; i++)
-        bytes += send(&plan->images[failed->extents[i].image].extents[failed->extents[i].extent]);
+    for (size_t i = 0; i < failed->count; i++) {
+        const struct transfer_failed_extent *extent = &failed->extents[i];
+
+        send_extent(&resend, &plan->images[extent->image].extents[extent->extent]);
+    }
     for (size_t i = 0; i < failed->part_count; i++)
-        bytes += send_of_part(plan, failed->parts[i]);
-    if (bytes == 0)
-        return error_set(err, -ENODATA, "the list of what did not hold is empty");
-    *ret_bytes = bytes;
-    return drop_unused(plan, err);
+        send_of_part(&resend, failed->parts[i]);
+    if (resend.figures.sent == 0)
+        return error_set(err, -ENODATA, "%s",
+                         failed->count > 0 ? "all that may not hold was sent already"
+                                           : "the list of what did not hold is empty");
+    rc = drop_unused(plan, err);
+    if (rc == 0)
+        *ret_figures = resend.figures;
+    return rc;
 }

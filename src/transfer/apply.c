@@ -146,9 +146,68 @@ static int say_failed(struct apply *apply, struct error *err)
                      failed->count, bytes, failed->part_count, apply->refusal.text);
 }
 
-static int build(struct apply *apply, struct error *err)
+static bool is_as_planned(const struct apply_image *image)
 {
     uint8_t value[TRANSFER_HASH_BYTES];
+
+    if (image->write == NULL)
+        return true;
+    transfer_content_value(&image->content, value);
+    return memcmp(value, image->plan->content, sizeof(value)) == 0;
+}
+
+/* No hash says that the extent holds: it is where it is because of digests, which can be made alike. */
+static bool is_in_doubt(const struct apply *apply, size_t image,
+                        const struct transfer_extent *extent)
+{
+    if (extent->kind == TRANSFER_REPLICATE && apply->images[extent->source].is_wrong)
+        return true;
+    return apply->images[image].is_wrong &&
+           (extent->kind == TRANSFER_REPLICATE || extent->kind == TRANSFER_SENT);
+}
+
+/* Of images that are not what the plan says though all that has a hash holds. */
+static int list_doubtful(struct apply *apply, struct error *err)
+{
+    struct transfer_failed *failed = &apply->result->failed;
+
+    for (size_t i = 0; i < apply->plan->image_count; i++) {
+        const struct transfer_image *image = &apply->plan->images[i];
+
+        for (size_t j = 0; j < image->extent_count && apply->images[i].write != NULL; j++) {
+            if (!is_in_doubt(apply, i, &image->extents[j]))
+                continue;
+            if (array_reserve(&failed->extents, &failed->capacity, failed->count + 1,
+                              sizeof(*failed->extents)) < 0)
+                return error_set(err, -ENOMEM, "out of memory");
+            failed->extents[failed->count++] =
+                (struct transfer_failed_extent){(uint32_t)i, (uint32_t)j};
+        }
+    }
+    apply->listed = failed->count > 0;
+    return apply->listed ? -ESTALE : -EBADMSG;
+}
+
+static int check_content(struct apply *apply, struct error *err)
+{
+    const struct apply_image *wrong = NULL;
+    int rc;
+
+    for (size_t i = 0; i < apply->plan->image_count; i++) {
+        apply->images[i].is_wrong = !is_as_planned(&apply->images[i]);
+        if (apply->images[i].is_wrong && wrong == NULL)
+            wrong = &apply->images[i];
+    }
+    if (wrong == NULL)
+        return 0;
+    rc = list_doubtful(apply, err);
+    return rc == -ENOMEM ? rc
+                         : error_set(err, rc, "%s: what was built is not what the plan says",
+                                     wrong->plan->path);
+}
+
+static int build(struct apply *apply, struct error *err)
+{
     int rc = begin_images(apply, err);
 
     apply->next_image = 0;
@@ -157,14 +216,7 @@ static int build(struct apply *apply, struct error *err)
         rc = apply_threads_run(apply, take, apply_piece_build, err);
     if (rc == 0 && atomic_load(&apply->broken))
         rc = say_failed(apply, err);
-    for (size_t i = 0; i < apply->plan->image_count && rc == 0; i++) {
-        transfer_content_value(&apply->images[i].content, value);
-        if (apply->images[i].write != NULL &&
-            memcmp(value, apply->plan->images[i].content, sizeof(value)) != 0)
-            rc = error_set(err, -EBADMSG, "%s: what was built is not what the plan says",
-                           apply->plan->images[i].path);
-    }
-    return rc;
+    return rc == 0 ? check_content(apply, err) : rc;
 }
 
 /* ---- begin and end -------------------------------------------------------------------- */

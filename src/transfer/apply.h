@@ -34,6 +34,7 @@ struct apply_image {
     struct image_write *write;
     struct transfer_content content;
     uint64_t device, inode;
+    bool is_wrong; /* it was built, and is not what the plan says */
     bool leased, published;
 };
 

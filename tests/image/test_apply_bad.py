@@ -176,6 +176,18 @@ def planted_md5(work):
     assert answer["failed"] == planted and len(planted) == 1, (answer, planted)
 
 
+def own_md5(work):
+    """Such blocks in the VM's own disk: one would be replicated from the other, which the content tells."""
+    host = Host(work, "md5", 512)
+    (work / "index").mkdir()
+    tail = random.Random(9).randbytes(384)
+    write_at(host.source / "disk.raw", [(512 * 64, COLLISION[0] + tail), (512 * 100, COLLISION[1] + tail)], MIB)
+    figures = host.plan((host.source / "disk.raw", host.images / "disk.raw"), donors=False)
+    assert (figures["sent"], figures["replicated"]) == (512, 512), figures
+    answer = host.refuses(errno.ESTALE, "disk.raw: what was built is not what the plan says")
+    assert answer["failed"] == keys(host.extents()) and len(answer["failed"]) == 2 and not answer["parts"], answer
+
+
 def parts(host):
     return sorted(path for path in host.incoming.iterdir() if path.name.startswith("part-"))
 
@@ -385,5 +397,5 @@ def disk_fills_up(work):
 if __name__ == "__main__":
     need("qemu-img", "qemu-io", "qemu-nbd")
     main([donor_changed, donor_cut_short, donor_is_no_more, donor_lost_or_written_meanwhile, index_lies, planted_md5,
-          parts_damaged, all_failures_at_once, names_that_are_taken, paths_that_lead_outside, room, room_by_clusters,
-          disk_fills_up])
+          own_md5, parts_damaged, all_failures_at_once, names_that_are_taken, paths_that_lead_outside, room,
+          room_by_clusters, disk_fills_up])

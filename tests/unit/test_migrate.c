@@ -133,11 +133,12 @@ static void test_a_failed_copy_is_sent_and_the_rest_stays(void **state)
     struct transfer_plan plan = a_plan();
     struct transfer_failed_extent list[] = {{.image = 1, .extent = 1}};
     const struct transfer_failed failed = {.extents = list, .count = 1};
-    uint64_t bytes = 0;
+    struct transfer_figures again = {0};
 
     (void)state;
-    assert_int_equal(migrate_resend(&plan, &failed, &bytes, NULL), 0);
-    assert_int_equal(bytes, 512);
+    assert_int_equal(migrate_resend(&plan, NULL, 0, &failed, &again, NULL), 0);
+    assert_int_equal(again.sent, 512);
+    assert_int_equal(again.local, 512);
     is_to_be_sent(&extents[1][1]);
     assert_int_equal(extents[0][0].kind, TRANSFER_COPY);
     assert_int_equal(extents[0][2].source, 1);
@@ -149,11 +150,12 @@ static void test_of_a_failed_part_all_is_sent_and_it_goes(void **state)
     struct transfer_plan plan = a_plan();
     uint32_t list[] = {1};
     const struct transfer_failed failed = {.parts = list, .part_count = 1};
-    uint64_t bytes = 0;
+    struct transfer_figures again = {0};
 
     (void)state;
-    assert_int_equal(migrate_resend(&plan, &failed, &bytes, NULL), 0);
-    assert_int_equal(bytes, 4096);
+    assert_int_equal(migrate_resend(&plan, NULL, 0, &failed, &again, NULL), 0);
+    assert_int_equal(again.sent, 4096);
+    assert_int_equal(again.local + again.reused, 0);
     is_to_be_sent(&extents[0][2]);
     assert_int_equal(plan.part_count, 2);
     assert_int_equal(plan.parts[1].sha256[0], 3);
@@ -161,14 +163,38 @@ static void test_of_a_failed_part_all_is_sent_and_it_goes(void **state)
     assert_int_equal(extents[1][0].source, 1);
 }
 
+/* What was found there by digests alone is sent; what was read of the image itself is not, again. */
+static void test_of_doubtful_extents_those_found_by_digests_are_sent(void **state)
+{
+    struct transfer_plan plan = a_plan();
+    struct transfer_failed_extent list[] = {{0, 1}, {0, 2}, {1, 0}, {1, 1}, {1, 1}};
+    const struct transfer_failed failed = {.extents = list, .count = ARRAY_LENGTH(list)};
+    struct transfer_known_part known[2] = {{.count = 0}, {.part = {.sha256 = {2}}}};
+    struct transfer_figures again = {0};
+
+    (void)state;
+    extents[1][1].kind = TRANSFER_REPLICATE;
+    assert_int_equal(migrate_resend(&plan, known, 2, &failed, &again, NULL), 0);
+    assert_int_equal(again.sent, 4096 + 512);
+    assert_int_equal(again.replicated, 512);
+    assert_int_equal(again.reused, 4096);
+    is_to_be_sent(&extents[0][2]);
+    is_to_be_sent(&extents[1][1]);
+    assert_int_equal(plan.part_count, 2);
+    assert_int_equal(extents[0][1].source, 0);
+    assert_int_equal(extents[1][0].source, 1);
+    /* And then there is nothing that would help. */
+    assert_int_equal(migrate_resend(&plan, NULL, 0, &failed, &again, NULL), -ENODATA);
+}
+
 static void test_an_empty_list_is_no_list(void **state)
 {
     struct transfer_plan plan = a_plan();
     const struct transfer_failed failed = {.count = 0};
-    uint64_t bytes = 0;
+    struct transfer_figures again = {0};
 
     (void)state;
-    assert_int_equal(migrate_resend(&plan, &failed, &bytes, NULL), -ENODATA);
+    assert_int_equal(migrate_resend(&plan, NULL, 0, &failed, &again, NULL), -ENODATA);
 }
 
 int main(void)
@@ -180,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_phases_have_names),
         cmocka_unit_test(test_a_failed_copy_is_sent_and_the_rest_stays),
         cmocka_unit_test(test_of_a_failed_part_all_is_sent_and_it_goes),
+        cmocka_unit_test(test_of_doubtful_extents_those_found_by_digests_are_sent),
         cmocka_unit_test(test_an_empty_list_is_no_list),
     };
 

@@ -368,11 +368,60 @@ static void content_has_the_last_word(void **state)
     }
     finish(&made);
     made.extents[1][1].from = 512;
-    assert_int_equal(apply(&made, 2, &result, &err), -EBADMSG);
+    assert_int_equal(apply(&made, 2, &result, &err), -ESTALE);
     assert_non_null(strstr(err.text, made.images[1].path));
+    assert_int_equal(result.failed.count, 1);
+    assert_int_equal(result.failed.extents[0].image, 1);
+    assert_int_equal(result.failed.extents[0].extent, 1);
+    assert_int_equal(result.failed.part_count, 0);
     assert_int_equal(result.made_count, 0);
     assert_int_equal(count_entries(at("images")), 0);
     assert_int_equal(count_entries(at("leases")), 0);
+    transfer_apply_result_release(&result);
+    release(&made);
+}
+
+/* What was replicated from an image that is wrong is right only as long as that is. */
+static void replicas_of_what_is_wrong_are_in_doubt(void **state)
+{
+    struct transfer_apply_result result;
+    struct error err = {""};
+    struct made made;
+
+    (void)state;
+    make(&made, 2, 2 * MIB);
+    add(&made, 0, TRANSFER_COPY, 0, 8192, 0, 0);
+    add(&made, 0, TRANSFER_REPLICATE, MIB, 4096, 0, 0);
+    add(&made, 1, TRANSFER_COPY, 0, 4096, 0, 0);
+    add(&made, 1, TRANSFER_REPLICATE, 4096, 4096, 1, 0);
+    add(&made, 1, TRANSFER_REPLICATE, MIB, 4096, 0, MIB);
+    finish(&made);
+    made.images[0].content[5] ^= 1;
+    assert_int_equal(apply(&made, 2, &result, &err), -ESTALE);
+    assert_int_equal(result.failed.count, 2);
+    assert_int_equal(result.failed.extents[0].image, 0);
+    assert_int_equal(result.failed.extents[0].extent, 1);
+    assert_int_equal(result.failed.extents[1].image, 1);
+    assert_int_equal(result.failed.extents[1].extent, 2);
+    transfer_apply_result_release(&result);
+    release(&made);
+}
+
+static void nothing_is_in_doubt_where_all_has_a_hash(void **state)
+{
+    struct transfer_apply_result result;
+    struct error err = {""};
+    struct made made;
+
+    (void)state;
+    make(&made, 1, MIB);
+    add(&made, 0, TRANSFER_COPY, 0, 8192, 0, 0);
+    add(&made, 0, TRANSFER_ZERO, 8192, 4096, 0, 0);
+    finish(&made);
+    made.images[0].content[31] ^= 1;
+    assert_int_equal(apply(&made, 2, &result, &err), -EBADMSG);
+    assert_int_equal(result.failed.count, 0);
+    assert_int_equal(count_entries(at("images")), 0);
     transfer_apply_result_release(&result);
     release(&made);
 }
@@ -608,6 +657,8 @@ int main(void)
         cmocka_unit_test(an_image_that_is_given_away),
         cmocka_unit_test(an_image_that_is_cut_short),
         cmocka_unit_test(leases_go_behind_their_images),
+        cmocka_unit_test(replicas_of_what_is_wrong_are_in_doubt),
+        cmocka_unit_test(nothing_is_in_doubt_where_all_has_a_hash),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
