@@ -326,9 +326,10 @@ def check_refused_after(case):
     with Hold(case.there, BEHIND) as hold:
         migration = case.migrate()
         hold.wait(migration)
-        bed.require(case.image in files(case.there, IMAGES), "it is built")
+        built = files(case.there, IMAGES)
         hold.release(1)
         said = migration.fails(".")
+    bed.require(case.image in built, f"it is built: {built} {said}")
     case.settle(least, False)
     bed.say(f"refused after it was built: {said}")
 
