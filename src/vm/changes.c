@@ -11,6 +11,7 @@
 #define REASON_PAUSED_MIGRATION 2
 #define REASON_PAUSED_IOERROR   5
 #define REASON_PAUSED_CRASHED   10
+#define REASON_PAUSED_STARTING  11
 #define REASON_PAUSED_POSTCOPY  12
 #define REASON_SHUTOFF_CRASHED  3
 #define REASON_SHUTOFF_MIGRATED 4
@@ -97,6 +98,12 @@ static enum vm_stop_cause cause_of_state(const struct vm_sample *vm)
     return vm->reason == REASON_SHUTOFF_MIGRATED ? VM_STOP_MIGRATED : VM_STOP_SHUTDOWN;
 }
 
+/* It was told to have started, and does not run yet: what it does then is no news. */
+static bool is_starting(const struct vm_sample *vm)
+{
+    return vm->state == VM_STATE_PAUSED && vm->reason == REASON_PAUSED_STARTING;
+}
+
 static int changed_while_active(struct vm_set *set, const struct vm_sample *before,
                                 const struct vm_sample *after)
 {
@@ -117,6 +124,7 @@ static int changed_while_active(struct vm_set *set, const struct vm_sample *befo
             r = vm_set_add_event(set, VM_EVENT_PAUSED, after, "VM %s suspended by its guest",
                                  after->name);
         else if (after->state == VM_STATE_RUNNING && !held_by_migration(before) &&
+                 !is_starting(before) &&
                  (before->state == VM_STATE_PAUSED || before->state == VM_STATE_SUSPENDED))
             r = vm_set_add_event(set, VM_EVENT_RESUMED, after, "VM %s resumed", after->name);
     }

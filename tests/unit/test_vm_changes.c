@@ -199,6 +199,7 @@ static const struct row rows[] = {
      "VM a resumed\n",
      {VM_EVENT_RESUMED},
      0},
+    {"it begins to run", {IS("a", PAUSED, STARTING_UP)}, {IS("a", RUNNING, BOOTED)}, "", {0}, 0},
     {"the guest sleeps",
      {RUNS("a")},
      {{"a", VM_STATE_SUSPENDED, 0, 1, false, 0}},
