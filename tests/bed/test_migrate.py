@@ -16,6 +16,7 @@ import three_hosts
 
 MEBIBYTE = 1 << 20
 IMAGES, STATE = three_hosts.IMAGES, "/var/lib/setmov"
+TRACE = re.compile(r"setmov\.org|\.setmov-")  # the kernel may lie in a directory called setmov
 CONFIGURATION = """[setmov]
 log = /var/log/setmov-test.log
 [hook]
@@ -99,7 +100,7 @@ def check_there(host, guest, *paths, backing=None):
     expected = set(paths)
     for xml in definitions(host, guest):
         found = set(re.findall(r"<source file='([^']*)'", xml)) - {backing}
-        bed.require(found == expected and "setmov" not in xml, f"{guest} on {host.name}: {xml}")
+        bed.require(found == expected and not TRACE.search(xml), f"{guest} on {host.name}: {xml}")
     live = host.virsh("dumpxml", guest)
     bed.require(backing is None or live.count(f"<source file='{backing}'") == 1, f"{guest} on {host.name}: {live}")
 
@@ -230,7 +231,7 @@ def off(hosts):
     bed.require(moved["moved"] and not moved["left"], f"{moved}")
     bed.require(alpha.state("cold") is None and beta.state("cold") == "shut off", f"{beta.state('cold')}")
     bed.require(content(beta.path(f"{IMAGES}/cold.raw")) == expected, "its disk differs")
-    bed.require("setmov" not in beta.virsh("dumpxml", "cold"), "its definition names a plan")
+    bed.require(not TRACE.search(beta.virsh("dumpxml", "cold")), "its definition names a plan")
     beta.virsh("start", "cold")
     clean(alpha, beta)
 

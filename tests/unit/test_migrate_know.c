@@ -13,6 +13,8 @@
 #include "setmov/peers.h"
 
 #include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -135,13 +137,18 @@ static int begin(void **state)
     return 0;
 }
 
+static int remove_one(const char *path, const struct stat *status, int kind_of, struct FTW *level)
+{
+    (void)status;
+    (void)kind_of;
+    (void)level;
+    return remove(path);
+}
+
 static int end(void **state)
 {
-    char command[128];
-
     (void)state;
-    string_format(command, sizeof(command), "rm -r %s", work);
-    return system(command);
+    return nftw(work, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 /* The donors that are chosen. */
