@@ -219,6 +219,7 @@ def check_thaw_off(host, guest, uuid, layers):
     expect_chain(host, uuid, [f"qcow2:{overlay}"] + layers, "of the definition")
     for layer in layers:  # the definition names neither
         bad(host, "EBUSY: .* belongs to a VM there", "file-delete", layer.split(":", 1)[1])
+    bed.poll(lambda: host.attempt("qemu-img", "info", overlay).status == 0, 20, "its QEMU lets go of it")
     holder = host.start("qemu-io", "-f", "qcow2", "-c", "sleep 100000", overlay, stdout=subprocess.DEVNULL)
     try:
         bed.poll(lambda: host.attempt("qemu-img", "info", overlay).status != 0, 20, "its lock")

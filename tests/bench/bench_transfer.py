@@ -7,8 +7,8 @@ casync, for the same image and the same donor.
 
 Takes Debian's images from DIR, made there where they are missing and kept (root, mmdebstrap, a mirror); without it from
 a temporary directory. Two cases: a release on a host that has the one before, and a release installed anew with more
-packages on a host that has it without. A peer that is not installed is said so and left out. About ten minutes, most of
-them the peers' and level 19's; quick: without what is for thin lines.
+packages on a host that has it without. A peer that is not installed, or takes too long, is said so and left out. Most of
+the time is the peers' and level 19's; quick: without what is for thin lines.
 """
 
 import hashlib
