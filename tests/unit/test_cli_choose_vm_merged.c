@@ -13,11 +13,11 @@
 
 #include "cli/choose_vm.h"
 #include "made_fingerprint.h"
+#include "remove_tree.h"
 #include "setmov/catalog_merged_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -379,18 +379,10 @@ static int make_cache(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void)status;
-    (void)type;
-    (void)place;
-    return remove(path);
-}
-
 static int remove_cache(void **state)
 {
     (void)state;
-    return nftw(cache, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return remove_tree(cache);
 }
 
 int main(void)

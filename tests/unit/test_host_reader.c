@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "host_data.h"
+#include "remove_tree.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <math.h>
 #include <unistd.h>
 
@@ -69,21 +69,13 @@ static int make_tree(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static int remove_tree(void **state)
+static int end_tree(void **state)
 {
     struct tree *tree = *state;
 
     host_reader_free(tree->reader);
     host_sample_release(&tree->sample);
-    nftw(tree->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_tree(tree->root);
     free(tree);
     return 0;
 }
@@ -374,7 +366,7 @@ static void this_host_is_read_and_counters_do_not_fall(void **state)
     host_reader_free(NULL);
 }
 
-#define WITH_TREE(test) cmocka_unit_test_setup_teardown(test, make_tree, remove_tree)
+#define WITH_TREE(test) cmocka_unit_test_setup_teardown(test, make_tree, end_tree)
 
 int main(void)
 {

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "migrate/end.h"
+#include "remove_tree.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -180,18 +180,10 @@ static int make_work(void **state)
     return mkdir(migrations, 0700);
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *walk)
-{
-    (void)status;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
 static int remove_work(void **state)
 {
     (void)state;
-    return nftw(work, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return remove_tree(work);
 }
 
 int main(void)

@@ -9,11 +9,11 @@
 #include <cmocka.h>
 
 #include "migrate/run.h"
+#include "remove_tree.h"
 #include "setmov/base_new_file.h"
 #include "setmov/peers.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -137,18 +137,10 @@ static int begin(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind_of, struct FTW *level)
-{
-    (void)status;
-    (void)kind_of;
-    (void)level;
-    return remove(path);
-}
-
 static int end(void **state)
 {
     (void)state;
-    return nftw(work, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return remove_tree(work);
 }
 
 /* The donors that are chosen. */

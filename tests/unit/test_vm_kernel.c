@@ -14,6 +14,7 @@
 
 #include "vm_data.h"
 
+#include "remove_tree.h"
 #include "vm/kernel.h"
 #include "vm/kernel_text.h"
 
@@ -121,14 +122,6 @@ static int copy_one(const char *path, const struct stat *status, int type, struc
     return fclose(out);
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
 static int set_up(void **state)
 {
     struct tree *tree = malloc(sizeof(*tree));
@@ -146,7 +139,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct tree *tree = *state;
-    int r = nftw(tree->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    int r = remove_tree(tree->root);
 
     tree_release(tree);
     free(tree);
@@ -175,7 +168,7 @@ static void tree_remove(const struct tree *tree, const char *leaf)
     char path[1024];
 
     string_format(path, sizeof(path), "%s/%s", tree->root, leaf);
-    assert_int_equal(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    assert_int_equal(remove_tree(path), 0);
 }
 
 static void only_the_uuid_makes_a_pid_believed(void **state)
